@@ -1,0 +1,510 @@
+//! Airbyte's opaque token, and what can be read in it without being able to verify it.
+//!
+//! `POST …/embedded/widget_token` answers with a base64 string of a JSON object `{token, widgetUrl}`, whose `token` is
+//! a JWT scoped to one user's workspace (Airbyte's "Authentication & Token Management" page). The JWT is signed with
+//! HS256 and only Airbyte has the key. So nothing here is *verified*, and nothing may be authorised by it: what is read
+//! only routes a request, and Airbyte checks the signature when the token is used.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use url::Url;
+use uuid::Uuid;
+
+/// The longest opaque token that is looked into, in bytes. Real ones have about a thousand.
+pub const MAX_LENGTH: usize = 64 * 1024;
+
+/// The string that Airbyte hands out and that its Embedded Widget takes, kept byte for byte.
+///
+/// It is a credential: it has no `Display`, and its `Debug` shows nothing of it.
+#[derive(Clone)]
+pub struct OpaqueToken(SecretString);
+
+impl OpaqueToken {
+    /// Takes the string as it came.
+    #[must_use]
+    pub fn new(token: impl Into<Box<str>>) -> Self {
+        Self(SecretString::new(token.into()))
+    }
+
+    /// The string itself, for the line that sends it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Reads what is inside. See the [module's page](self) for what this does and does not prove.
+    pub fn decode_unverified(&self) -> Result<UnverifiedToken, DecodeError> {
+        decode_unverified(self.expose())
+    }
+}
+
+impl fmt::Debug for OpaqueToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OpaqueToken(…)")
+    }
+}
+
+/// What an opaque token says about itself. None of it is verified: the signature is Airbyte's to check.
+#[derive(Debug, Clone)]
+pub struct UnverifiedToken {
+    /// The JWT for calls to Airbyte's API on behalf of this one user.
+    pub scoped_token: SecretString,
+    /// The page which the Embedded Widget shows in its frame.
+    pub widget_url: String,
+    /// The user's own workspace, from the claim `io.airbyte.auth.workspace_scope`.
+    pub workspace_id: Uuid,
+    /// When the scoped token ends, from the claim `exp` (RFC 7519, section 4.1.4), in whole seconds.
+    pub expires_at: OffsetDateTime,
+}
+
+impl UnverifiedToken {
+    /// Whether the token's time is over at `now`, the very second of expiry included (RFC 7519: "on or after").
+    #[must_use]
+    pub fn is_expired_at(&self, now: OffsetDateTime) -> bool {
+        self.expires_at <= now
+    }
+}
+
+/// What is wrong with an opaque token. The messages never contain any of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages are the documentation")]
+pub enum DecodeError {
+    #[error("the token is empty")]
+    Empty,
+    #[error("the token is longer than {MAX_LENGTH} bytes")]
+    TooLong,
+    #[error("the token is not base64")]
+    NotBase64,
+    #[error("the token is base64, but not of UTF-8 text")]
+    NotUtf8,
+    #[error("the token is base64, but not of a JSON object")]
+    NotJson,
+    #[error("the token has no `token` inside")]
+    NoScopedToken,
+    #[error("the `token` inside is not a string")]
+    ScopedTokenNotAString,
+    #[error("the token has no `widgetUrl` inside")]
+    NoWidgetUrl,
+    #[error("the `widgetUrl` inside is not an absolute http(s) URL")]
+    BadWidgetUrl,
+    #[error("the `token` inside is not a JWT of three base64url parts")]
+    NotAJwt,
+    #[error("the JWT's payload is not base64url")]
+    PayloadNotBase64,
+    #[error("the JWT's payload is not a JSON object")]
+    PayloadNotJson,
+    #[error("the JWT has no workspace in `io.airbyte.auth.workspace_scope`")]
+    NoWorkspace,
+    #[error("the JWT's workspace is not a UUID")]
+    BadWorkspace,
+    #[error("the JWT has no expiry (`exp`)")]
+    NoExpiry,
+    #[error("the JWT's expiry (`exp`) is not a time")]
+    BadExpiry,
+}
+
+/// Reads an opaque token: either base64 alphabet, padded or not.
+///
+/// ```
+/// use shared::token::{DecodeError, decode_unverified};
+///
+/// assert_eq!(decode_unverified("%").unwrap_err(), DecodeError::NotBase64);
+/// ```
+pub fn decode_unverified(opaque: &str) -> Result<UnverifiedToken, DecodeError> {
+    if opaque.is_empty() {
+        return Err(DecodeError::Empty);
+    }
+    if opaque.len() > MAX_LENGTH {
+        return Err(DecodeError::TooLong);
+    }
+    let inner = decode_base64(opaque).ok_or(DecodeError::NotBase64)?;
+    let inner = std::str::from_utf8(&inner).map_err(|_| DecodeError::NotUtf8)?;
+    let inner: Inner<'_> = serde_json::from_str(inner).map_err(|_| DecodeError::NotJson)?;
+
+    let jwt = inner.token.ok_or(DecodeError::NoScopedToken)?;
+    let jwt = string(jwt).ok_or(DecodeError::ScopedTokenNotAString)?;
+    let widget_url = inner.widget_url.ok_or(DecodeError::NoWidgetUrl)?;
+    let widget_url = string(widget_url).ok_or(DecodeError::BadWidgetUrl)?;
+    if !is_web_address(&widget_url) {
+        return Err(DecodeError::BadWidgetUrl);
+    }
+    let claims = unverified_payload(&jwt)?;
+    let claims: Claims<'_> =
+        serde_json::from_slice(&claims).map_err(|_| DecodeError::PayloadNotJson)?;
+    Ok(UnverifiedToken {
+        workspace_id: workspace(claims.workspace_scope)?,
+        expires_at: claims.exp.map_or(Err(DecodeError::NoExpiry), |exp| {
+            numeric_date(exp.get()).ok_or(DecodeError::BadExpiry)
+        })?,
+        scoped_token: SecretString::from(jwt.into_owned()),
+        widget_url: widget_url.into_owned(),
+    })
+}
+
+/// The `exp` claim of a JWT whose signature is not checked; `None` if this is no JWT or it has no such claim.
+#[must_use]
+pub fn unverified_expiry(jwt: &str) -> Option<OffsetDateTime> {
+    let payload = unverified_payload(jwt).ok()?;
+    let claims: Claims<'_> = serde_json::from_slice(&payload).ok()?;
+    numeric_date(claims.exp?.get())
+}
+
+#[derive(Deserialize)]
+struct Inner<'a> {
+    #[serde(borrow)]
+    token: Option<&'a RawValue>,
+    #[serde(borrow, rename = "widgetUrl")]
+    widget_url: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Claims<'a> {
+    #[serde(borrow)]
+    exp: Option<&'a RawValue>,
+    #[serde(borrow, rename = "io.airbyte.auth.workspace_scope")]
+    workspace_scope: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct WorkspaceScope<'a> {
+    #[serde(borrow, rename = "workspaceId")]
+    workspace_id: Option<&'a RawValue>,
+}
+
+/// The payload of a JWT in compact form (RFC 7515, section 3.1), as bytes.
+fn unverified_payload(jwt: &str) -> Result<Vec<u8>, DecodeError> {
+    let mut parts = jwt.split('.');
+    let (Some(header), Some(payload), Some(signature), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(DecodeError::NotAJwt);
+    };
+    // The JWT becomes an Authorization header: nothing may be in it that a header cannot hold.
+    let base64url = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'='))
+    };
+    if !(base64url(header) && base64url(payload) && base64url(signature)) {
+        return Err(DecodeError::NotAJwt);
+    }
+    decode_base64(payload).ok_or(DecodeError::PayloadNotBase64)
+}
+
+fn workspace(scope: Option<&RawValue>) -> Result<Uuid, DecodeError> {
+    let scope: WorkspaceScope<'_> = scope
+        .and_then(|scope| serde_json::from_str(scope.get()).ok())
+        .ok_or(DecodeError::NoWorkspace)?;
+    let id = scope.workspace_id.ok_or(DecodeError::NoWorkspace)?;
+    let id = string(id).ok_or(DecodeError::BadWorkspace)?;
+    Uuid::try_parse(&id).map_err(|_| DecodeError::BadWorkspace)
+}
+
+/// RFC 7519's NumericDate: seconds since 1970, possibly with a fraction, which is cut off.
+fn numeric_date(json: &str) -> Option<OffsetDateTime> {
+    let seconds = match json.parse::<i64>() {
+        Ok(seconds) => seconds,
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "saturates, and what is out of range is refused next"
+        )]
+        Err(_) => serde_json::from_str::<f64>(json).ok()?.floor() as i64,
+    };
+    OffsetDateTime::from_unix_timestamp(seconds).ok()
+}
+
+fn string(json: &RawValue) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    serde_json::from_str::<Text<'_>>(json.get())
+        .ok()
+        .map(|text| text.0)
+}
+
+/// The widget loads this address into a frame: `javascript:` and its like must not get there.
+fn is_web_address(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
+}
+
+/// Either alphabet of RFC 4648 (sections 4 and 5), padded or not; the two may not be mixed.
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    const LENIENT: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+    const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+    let engine = if text.bytes().any(|b| matches!(b, b'-' | b'_')) {
+        &URL_SAFE
+    } else {
+        &STANDARD
+    };
+    engine.decode(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::engine::general_purpose as engines;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+    use time::format_description::well_known::Rfc3339;
+
+    /// The sample answer of Airbyte's "Authentication & Token Management" page.
+    const SAMPLE: &str = include_str!("../tests/data/vendor-sample.txt");
+
+    fn jwt(claims: &Value) -> String {
+        let part = |value: &Value| engines::URL_SAFE_NO_PAD.encode(value.to_string());
+        format!("{}.{}.c2ln", part(&json!({"alg": "HS256"})), part(claims))
+    }
+
+    fn claims() -> Value {
+        json!({
+            "io.airbyte.auth.workspace_scope": {"workspaceId": "fba81218-3467-4588-a8d5-a8396cde6c03"},
+            "exp": 1_753_318_050,
+        })
+    }
+
+    fn opaque(inner: &Value) -> String {
+        engines::STANDARD.encode(inner.to_string())
+    }
+
+    fn opaque_with(claims: &Value) -> String {
+        opaque(
+            &json!({"token": jwt(claims), "widgetUrl": "https://cloud.airbyte.com/embedded-widget"}),
+        )
+    }
+
+    #[test]
+    fn the_vendors_sample_says_what_the_vendors_page_shows() {
+        let token = decode_unverified(SAMPLE.trim()).unwrap();
+        assert_eq!(
+            token.workspace_id.to_string(),
+            "fba81218-3467-4588-a8d5-a8396cde6c03"
+        );
+        assert_eq!(
+            token.expires_at.format(&Rfc3339).unwrap(),
+            "2025-07-24T00:47:30Z"
+        );
+        assert_eq!(
+            token.widget_url,
+            "https://cloud.airbyte.com/embedded-widget?workspaceId=fba81218-3467-4588-a8d5-a8396cde6c03\
+             &allowedOrigin=https%3A%2F%2Fapi.airbyte.ai"
+        );
+        assert!(
+            token
+                .scoped_token
+                .expose_secret()
+                .starts_with("eyJhbGciOiJIUzI1NiJ9.eyJhdWQiOiJhaXJieXRl")
+        );
+        assert!(
+            token
+                .scoped_token
+                .expose_secret()
+                .ends_with(".-gLIbD69VxUJrj16BynI2a12cL6pS_eVSSdlLTgHm7E")
+        );
+    }
+
+    #[test]
+    fn both_alphabets_are_read_padded_or_not() {
+        // "?" and ">" in the URL bring `/`, `+`, `_` and `-` into the text.
+        let inner = json!({"token": jwt(&claims()), "widgetUrl": "https://a.example/?>?>?>~~~ÿÿ"})
+            .to_string();
+        let texts = [
+            engines::STANDARD.encode(&inner),
+            engines::STANDARD_NO_PAD.encode(&inner),
+            engines::URL_SAFE.encode(&inner),
+            engines::URL_SAFE_NO_PAD.encode(&inner),
+        ];
+        assert_ne!(
+            texts[0], texts[2],
+            "the sample must tell the alphabets apart"
+        );
+        for text in texts {
+            assert_eq!(
+                decode_unverified(&text)
+                    .unwrap()
+                    .expires_at
+                    .unix_timestamp(),
+                1_753_318_050
+            );
+        }
+    }
+
+    #[test]
+    fn a_fraction_of_a_second_in_the_expiry_is_cut_off() {
+        let mut claims = claims();
+        claims["exp"] = json!(1_753_318_050.9);
+        assert_eq!(
+            decode_unverified(&opaque_with(&claims))
+                .unwrap()
+                .expires_at
+                .unix_timestamp(),
+            1_753_318_050
+        );
+    }
+
+    #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
+    fn each_fault_has_its_own_message() {
+        const SCOPE: &str = "io.airbyte.auth.workspace_scope";
+        let url = "https://cloud.airbyte.com/embedded-widget";
+        let with = |name: &str, value: Value| {
+            let mut claims = claims();
+            claims[name] = value;
+            opaque_with(&claims)
+        };
+        let without = |name: &str| {
+            let mut claims = claims();
+            claims.as_object_mut().unwrap().remove(name);
+            opaque_with(&claims)
+        };
+        let cases = [
+            (String::new(), "the token is empty"),
+            (
+                "A".repeat(MAX_LENGTH + 1),
+                "the token is longer than 65536 bytes",
+            ),
+            ("not base64!".into(), "the token is not base64"),
+            ("a+b_".into(), "the token is not base64"),
+            (
+                engines::STANDARD.encode([0xff, 0xfe]),
+                "the token is base64, but not of UTF-8 text",
+            ),
+            (
+                engines::STANDARD.encode("plain"),
+                "the token is base64, but not of a JSON object",
+            ),
+            (
+                engines::STANDARD.encode("[1]"),
+                "the token is base64, but not of a JSON object",
+            ),
+            (
+                opaque(&json!({"widgetUrl": url})),
+                "the token has no `token` inside",
+            ),
+            (
+                opaque(&json!({"token": 7, "widgetUrl": url})),
+                "the `token` inside is not a string",
+            ),
+            (
+                opaque(&json!({"token": jwt(&claims())})),
+                "the token has no `widgetUrl` inside",
+            ),
+            (
+                opaque(&json!({"token": jwt(&claims()), "widgetUrl": "javascript:alert(1)"})),
+                "the `widgetUrl` inside is not an absolute http(s) URL",
+            ),
+            (
+                opaque(&json!({"token": "one.two", "widgetUrl": url})),
+                "the `token` inside is not a JWT of three base64url parts",
+            ),
+            (
+                opaque(&json!({"token": format!("{}\r\nx: y", jwt(&claims())), "widgetUrl": url})),
+                "the `token` inside is not a JWT of three base64url parts",
+            ),
+            (
+                opaque(&json!({"token": "a.b.c", "widgetUrl": url})),
+                "the JWT's payload is not base64url",
+            ),
+            (
+                opaque(&json!({"token": "a.Zm9v.c", "widgetUrl": url})),
+                "the JWT's payload is not a JSON object",
+            ),
+            (
+                without(SCOPE),
+                "the JWT has no workspace in `io.airbyte.auth.workspace_scope`",
+            ),
+            (
+                with(SCOPE, json!("text")),
+                "the JWT has no workspace in `io.airbyte.auth.workspace_scope`",
+            ),
+            (
+                with(SCOPE, json!({})),
+                "the JWT has no workspace in `io.airbyte.auth.workspace_scope`",
+            ),
+            (
+                with(SCOPE, json!({"workspaceId": "w"})),
+                "the JWT's workspace is not a UUID",
+            ),
+            (
+                with(SCOPE, json!({"workspaceId": 1})),
+                "the JWT's workspace is not a UUID",
+            ),
+            (without("exp"), "the JWT has no expiry (`exp`)"),
+            (
+                with("exp", json!("soon")),
+                "the JWT's expiry (`exp`) is not a time",
+            ),
+            (
+                with("exp", json!(1e300)),
+                "the JWT's expiry (`exp`) is not a time",
+            ),
+        ];
+        for (token, message) in cases {
+            assert_eq!(
+                decode_unverified(&token).unwrap_err().to_string(),
+                message,
+                "of {token}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_ends_in_the_second_of_its_expiry() {
+        let token = decode_unverified(&opaque_with(&claims())).unwrap();
+        assert!(!token.is_expired_at(token.expires_at - time::Duration::SECOND));
+        assert!(token.is_expired_at(token.expires_at));
+    }
+
+    #[test]
+    fn debug_output_has_no_token_in_it() {
+        let token = OpaqueToken::new(SAMPLE.trim());
+        let shown = format!("{token:?} {:?}", token.decode_unverified().unwrap());
+        assert!(!shown.contains("eyJ"), "{shown}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_decoder_panic(text in any::<String>()) {
+            let _ = decode_unverified(&text);
+        }
+
+        #[test]
+        fn no_bytes_inside_make_the_decoder_panic(bytes in any::<Vec<u8>>()) {
+            let _ = decode_unverified(&engines::STANDARD.encode(bytes));
+        }
+
+        #[test]
+        fn what_is_put_in_comes_out(workspace in any::<u128>(), exp in 0_i64..253_402_300_799, path in "[a-z/?=&%>~]{0,40}") {
+            let workspace = Uuid::from_u128(workspace);
+            let claims = json!({"io.airbyte.auth.workspace_scope": {"workspaceId": workspace.to_string()}, "exp": exp});
+            let url = format!("https://cloud.airbyte.com/{path}");
+            let inner = json!({"token": jwt(&claims), "widgetUrl": url});
+            let token = decode_unverified(&opaque(&inner)).unwrap();
+            prop_assert_eq!(token.workspace_id, workspace);
+            prop_assert_eq!(token.expires_at.unix_timestamp(), exp);
+            prop_assert_eq!(&token.widget_url, &url);
+            prop_assert_eq!(token.scoped_token.expose_secret(), &jwt(&claims));
+        }
+
+        #[test]
+        fn a_changed_byte_never_shows_up_in_the_message(at in any::<prop::sample::Index>(), byte in any::<char>()) {
+            let mut text: Vec<char> = SAMPLE.trim().chars().collect();
+            let at = at.index(text.len());
+            text[at] = byte;
+            let text: String = text.into_iter().collect();
+            if let Err(error) = decode_unverified(&text) {
+                let message = error.to_string();
+                prop_assert!(!message.contains("eyJ") && message.len() < 100, "{}", message);
+            }
+        }
+    }
+}
