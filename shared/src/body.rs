@@ -294,8 +294,8 @@ mod tests {
                 ),
                 ("/object", "must be an object"),
                 ("/absent", "is required"),
-                ("/a~1b~0c", "is not a member that this request has"),
                 ("/extra", "is not a member that this request has"),
+                ("/a~1b~0c", "is not a member that this request has"),
             ]
         );
     }
