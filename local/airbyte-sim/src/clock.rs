@@ -1,0 +1,30 @@
+//! The time, in the units that Airbyte's messages use.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Whole seconds since the Unix epoch, as in a JWT's `exp`.
+pub(crate) fn unix_seconds() -> u64 {
+    since_epoch().as_secs()
+}
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn unix_milliseconds() -> u64 {
+    u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The time as RFC 3339 in UTC, as in a source's `created_at`.
+pub(crate) fn rfc3339() -> String {
+    // The year is within RFC 3339's four digits for as long as the system clock is.
+    OffsetDateTime::now_utc()
+        .format(&Rfc3339)
+        .unwrap_or_default()
+}
+
+fn since_epoch() -> std::time::Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}

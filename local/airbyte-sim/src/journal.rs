@@ -1,0 +1,264 @@
+//! The record of what was asked and how it ended.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// One request on Airbyte's API, and what became of it.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// When the request had been read, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// Which connection it came on, counted from 1.
+    pub connection: u64,
+    /// The request's method.
+    pub method: String,
+    /// The request's path, without the query.
+    pub path: String,
+    /// The request's query, without the question mark.
+    pub query: Option<String>,
+    /// The request's headers in the order in which they came, names in lower case; bytes that are not UTF-8 are replaced.
+    pub headers: Vec<(String, String)>,
+    /// The request's body.
+    pub body: Vec<u8>,
+    /// The status that was answered, also when only a part of the answer was sent.
+    pub status: Option<u16>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+impl Exchange {
+    /// The value of the request's header `name` (in lower case), the first if there are several.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The request's body as JSON.
+    pub fn json(&self) -> serde_json::Result<serde_json::Value> {
+        serde_json::from_slice(&self.body)
+    }
+}
+
+/// How an [`Exchange`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has not ended yet.
+    Pending,
+    /// The whole answer was handed to the connection.
+    Answered,
+    /// The stand-in reset the connection, by order.
+    Reset,
+    /// The stand-in closed the connection without an answer, by order.
+    Closed,
+    /// The client went away, or the stand-in stopped, before the whole answer was sent.
+    Abandoned,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Pending => "pending",
+            Self::Answered => "answered",
+            Self::Reset => "reset",
+            Self::Closed => "closed",
+            Self::Abandoned => "abandoned",
+        })
+    }
+}
+
+/// The newest exchanges, up to a number.
+pub(crate) struct Journal {
+    exchanges: Mutex<Exchanges>,
+    capacity: usize,
+    /// Whether each exchange that ended is printed.
+    log: bool,
+}
+
+#[derive(Default)]
+struct Exchanges {
+    kept: VecDeque<Exchange>,
+    /// How many came before the first that is kept: an exchange's number does not change when older ones go.
+    forgotten: usize,
+}
+
+impl Journal {
+    pub(crate) fn new(capacity: usize, log: bool) -> Self {
+        Self {
+            exchanges: Mutex::default(),
+            capacity,
+            log,
+        }
+    }
+
+    /// Records a request; the [`Entry`] says later what became of it.
+    pub(crate) fn begin(self: &Arc<Self>, exchange: Exchange) -> Entry {
+        let mut exchanges = self.lock();
+        if exchanges.kept.len() >= self.capacity && exchanges.kept.pop_front().is_some() {
+            exchanges.forgotten += 1;
+        }
+        exchanges.kept.push_back(exchange);
+        let number = exchanges.forgotten + exchanges.kept.len() - 1;
+        drop(exchanges);
+        Entry {
+            journal: Arc::clone(self),
+            number,
+        }
+    }
+
+    pub(crate) fn exchanges(&self) -> Vec<Exchange> {
+        self.lock().kept.iter().cloned().collect()
+    }
+
+    pub(crate) fn clear(&self) {
+        let mut exchanges = self.lock();
+        exchanges.forgotten += exchanges.kept.len();
+        exchanges.kept.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Exchanges> {
+        self.exchanges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The journal's entry for a request that is being served; dropped too early, it is noted as abandoned.
+pub(crate) struct Entry {
+    journal: Arc<Journal>,
+    number: usize,
+}
+
+impl Entry {
+    /// Notes the status of the answer that is about to be sent.
+    pub(crate) fn status(&self, status: u16) {
+        self.update(|exchange| exchange.status = Some(status));
+    }
+
+    /// Notes how it ended. A client may look at the journal as soon as it has seen the end, so this comes just before.
+    pub(crate) fn end(&self, outcome: Outcome) {
+        self.update(|exchange| exchange.outcome = outcome);
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Exchange)) {
+        let mut exchanges = self.journal.lock();
+        let Some(index) = self.number.checked_sub(exchanges.forgotten) else {
+            return;
+        };
+        if let Some(exchange) = exchanges.kept.get_mut(index) {
+            change(exchange);
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let log = self.journal.log;
+        self.update(|exchange| {
+            if exchange.outcome == Outcome::Pending {
+                exchange.outcome = Outcome::Abandoned;
+            }
+            if log {
+                print(exchange);
+            }
+        });
+    }
+}
+
+/// One line: what was asked, never with what.
+#[expect(clippy::print_stderr, reason = "the log of a program for a terminal")]
+fn print(exchange: &Exchange) {
+    let Exchange { method, path, .. } = exchange;
+    match (exchange.status, exchange.outcome) {
+        (Some(status), Outcome::Answered) => eprintln!("{method} {path} {status}"),
+        (Some(status), outcome) => eprintln!("{method} {path} {status}, {outcome}"),
+        (None, outcome) => eprintln!("{method} {path} {outcome}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(path: &str) -> Exchange {
+        Exchange {
+            at: 0,
+            connection: 1,
+            method: "GET".to_owned(),
+            path: path.to_owned(),
+            query: None,
+            headers: vec![("accept".to_owned(), "*/*".to_owned())],
+            body: Vec::new(),
+            status: None,
+            outcome: Outcome::Pending,
+        }
+    }
+
+    fn outcomes(journal: &Journal) -> Vec<(String, Outcome)> {
+        journal
+            .exchanges()
+            .into_iter()
+            .map(|exchange| (exchange.path, exchange.outcome))
+            .collect()
+    }
+
+    #[test]
+    fn an_entry_that_is_dropped_unended_was_abandoned() {
+        let journal = Arc::new(Journal::new(10, false));
+        journal.begin(request("/answered")).end(Outcome::Answered);
+        drop(journal.begin(request("/dropped")));
+        let _pending = journal.begin(request("/pending"));
+
+        assert_eq!(
+            outcomes(&journal),
+            [
+                ("/answered".to_owned(), Outcome::Answered),
+                ("/dropped".to_owned(), Outcome::Abandoned),
+                ("/pending".to_owned(), Outcome::Pending),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_oldest_exchanges_are_forgotten_and_stay_so() {
+        let journal = Arc::new(Journal::new(2, false));
+        let oldest = journal.begin(request("/1"));
+        let second = journal.begin(request("/2"));
+        let third = journal.begin(request("/3"));
+        oldest.end(Outcome::Answered);
+        second.end(Outcome::Reset);
+        third.end(Outcome::Closed);
+
+        assert_eq!(
+            outcomes(&journal),
+            [
+                ("/2".to_owned(), Outcome::Reset),
+                ("/3".to_owned(), Outcome::Closed)
+            ]
+        );
+    }
+
+    #[test]
+    fn an_entry_from_before_the_journal_was_cleared_changes_no_later_one() {
+        let journal = Arc::new(Journal::new(10, false));
+        let before = journal.begin(request("/before"));
+        journal.clear();
+        let after = journal.begin(request("/after"));
+        before.end(Outcome::Reset);
+        after.end(Outcome::Answered);
+
+        assert_eq!(
+            outcomes(&journal),
+            [("/after".to_owned(), Outcome::Answered)]
+        );
+    }
+
+    #[test]
+    fn headers_are_found_by_name() {
+        assert_eq!(request("/").header("accept"), Some("*/*"));
+        assert_eq!(request("/").header("authorization"), None);
+    }
+}

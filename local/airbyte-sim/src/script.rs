@@ -1,0 +1,189 @@
+//! What is done on a bare connection by order, where no HTTP server would do it on purpose.
+
+use std::io;
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::fault::Answer;
+use crate::journal::{Entry, Outcome};
+
+/// What is to be done with a connection in place of answering on it as usual.
+pub(crate) struct Script {
+    pub(crate) entry: Entry,
+    pub(crate) act: Act,
+    /// Whether the client wants to go on using the connection after a whole answer.
+    pub(crate) keep_open: bool,
+}
+
+pub(crate) enum Act {
+    Send(Vec<u8>),
+    Drip {
+        bytes: Vec<u8>,
+        bytes_per_tick: usize,
+        tick: Duration,
+    },
+    SendAndReset(Vec<u8>),
+    Close,
+    Hang,
+}
+
+impl Script {
+    /// Does it; gives the connection back if it can be used for another request.
+    pub(crate) async fn run(self, mut stream: TcpStream) -> Option<TcpStream> {
+        let Self {
+            entry,
+            act,
+            keep_open,
+        } = self;
+        let sent = match act {
+            Act::Send(bytes) => {
+                entry.end(Outcome::Answered);
+                stream.write_all(&bytes).await
+            }
+            Act::Drip {
+                bytes,
+                bytes_per_tick,
+                tick,
+            } => drip(&mut stream, &entry, &bytes, bytes_per_tick, tick).await,
+            Act::SendAndReset(bytes) => {
+                entry.end(Outcome::Reset);
+                // Without a time to linger, closing the socket resets the connection.
+                let _ = stream
+                    .write_all(&bytes)
+                    .await
+                    .and_then(|()| stream.set_zero_linger());
+                return None;
+            }
+            Act::Close => {
+                entry.end(Outcome::Closed);
+                return None;
+            }
+            Act::Hang => {
+                client_gone(&mut stream).await;
+                Err(io::ErrorKind::ConnectionAborted.into())
+            }
+        };
+        if sent.is_err() {
+            entry.end(Outcome::Abandoned);
+            return None;
+        }
+        keep_open.then_some(stream)
+    }
+}
+
+/// Sends `bytes` a few at a time, as long as the client is there.
+async fn drip(
+    stream: &mut TcpStream,
+    entry: &Entry,
+    bytes: &[u8],
+    bytes_per_tick: usize,
+    tick: Duration,
+) -> io::Result<()> {
+    let mut chunks = bytes.chunks(bytes_per_tick.max(1)).peekable();
+    while let Some(chunk) = chunks.next() {
+        if chunks.peek().is_none() {
+            entry.end(Outcome::Answered);
+            return stream.write_all(chunk).await;
+        }
+        stream.write_all(chunk).await?;
+        tokio::select! {
+            () = tokio::time::sleep(tick) => {}
+            () = client_gone(stream) => return Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the client has closed its side; what it sends until then is thrown away.
+async fn client_gone(stream: &mut TcpStream) {
+    let mut thrown_away = [0; 1024];
+    while matches!(stream.read(&mut thrown_away).await, Ok(read) if read > 0) {}
+}
+
+/// The answer as HTTP/1.1 puts it on the connection.
+pub(crate) fn wire_format(answer: Answer) -> Vec<u8> {
+    let reason = StatusCode::from_u16(answer.status)
+        .ok()
+        .and_then(|status| status.canonical_reason());
+    let mut head = vec![format!(
+        "HTTP/1.1 {} {}",
+        answer.status,
+        reason.unwrap_or_default()
+    )];
+    head.extend(
+        answer
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}")),
+    );
+    let has_framing = answer.headers.iter().any(|(name, _)| {
+        name.eq_ignore_ascii_case("content-length")
+            || name.eq_ignore_ascii_case("transfer-encoding")
+    });
+    let has_body = !matches!(answer.status, 100..=199 | 204 | 304);
+    if has_body && !has_framing {
+        head.push(format!("content-length: {}", answer.body.len()));
+    }
+    let mut bytes = head.join("\r\n").into_bytes();
+    bytes.extend(b"\r\n\r\n");
+    if has_body {
+        bytes.extend(answer.body);
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(answer: Answer) -> String {
+        String::from_utf8(wire_format(answer)).unwrap()
+    }
+
+    #[test]
+    fn an_answer_gets_the_length_that_it_lacks() {
+        assert_eq!(
+            text(
+                Answer::new(200)
+                    .header("content-type", "text/html")
+                    .body("<p>")
+            ),
+            "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 3\r\n\r\n<p>"
+        );
+        assert_eq!(
+            text(Answer::new(500)),
+            "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n"
+        );
+        assert_eq!(
+            text(Answer::new(799)),
+            "HTTP/1.1 799 \r\ncontent-length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn an_answer_that_brings_its_own_framing_keeps_it() {
+        assert_eq!(
+            text(Answer::new(200).header("Content-Length", "9").body("abc")),
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"
+        );
+        assert_eq!(
+            text(
+                Answer::new(200)
+                    .header("Transfer-Encoding", "chunked")
+                    .body("1\r\na\r\n")
+            ),
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+        );
+    }
+
+    #[test]
+    fn a_status_without_a_body_gets_none() {
+        assert_eq!(
+            text(Answer::new(204).body("abc")),
+            "HTTP/1.1 204 No Content\r\n\r\n"
+        );
+    }
+}

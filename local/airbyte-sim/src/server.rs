@@ -1,0 +1,311 @@
+//! Connections: accepting them, and deciding what becomes of each request.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::DefaultBodyLimit;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+use crate::fault::{Answer, FaultKind};
+use crate::journal::{Entry, Exchange, Outcome};
+use crate::script::{Act, Script, wire_format};
+use crate::state::{State, lock};
+use crate::{api, clock, control, widget};
+
+/// The longest request body that is read, in bytes.
+const LONGEST_BODY: usize = 16 << 20;
+
+/// How long to wait before accepting again when no connection can be accepted, for want of file descriptors usually.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
+/// What the server can be told while it runs.
+pub(crate) enum Command {
+    /// To end every connection and refuse new ones.
+    Refuse(oneshot::Sender<io::Result<()>>),
+    /// To accept connections again.
+    Accept(oneshot::Sender<io::Result<()>>),
+}
+
+/// Where connections come in.
+enum Door {
+    Open(TcpListener),
+    /// The port is kept from others, but nobody listens on it: connections are refused.
+    Closed {
+        _reserved: TcpSocket,
+    },
+}
+
+/// Serves until the task that runs this is aborted.
+pub(crate) async fn run(
+    state: Arc<State>,
+    address: SocketAddr,
+    listener: TcpListener,
+    mut commands: mpsc::Receiver<Command>,
+) {
+    let router = router(&state);
+    let mut door = Door::Open(listener);
+    // Dropped with this future, it ends every connection.
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            stream = next_connection(&door) => {
+                let number = state.connections.fetch_add(1, Ordering::Relaxed) + 1;
+                connections.spawn(serve_connection(stream, number, Arc::clone(&state), router.clone()));
+            }
+            Some(command) = commands.recv() => {
+                drop(door);
+                let (next, reply) = match command {
+                    Command::Refuse(reply) => {
+                        connections.shutdown().await;
+                        (reserve(address).map(|socket| Door::Closed { _reserved: socket }), reply)
+                    }
+                    Command::Accept(reply) => (TcpListener::bind(address).await.map(Door::Open), reply),
+                };
+                match next {
+                    Ok(next) => door = next,
+                    // Another process took the port: there is nothing left to serve.
+                    Err(error) => {
+                        let _ = reply.send(Err(error));
+                        return;
+                    }
+                }
+                let _ = reply.send(Ok(()));
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// Everything that is served, Airbyte's own and the stand-in's.
+fn router(state: &Arc<State>) -> Router {
+    Router::new()
+        .merge(api::routes())
+        .merge(control::routes())
+        .merge(widget::routes())
+        .layer(DefaultBodyLimit::disable())
+        .with_state(Arc::clone(state))
+}
+
+/// A socket that is bound to the address and does not listen.
+fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+async fn next_connection(door: &Door) -> TcpStream {
+    match door {
+        Door::Open(listener) => loop {
+            match listener.accept().await {
+                Ok((stream, _)) => return stream,
+                Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
+            }
+        },
+        Door::Closed { .. } => std::future::pending().await,
+    }
+}
+
+/// Answers on one connection until either side ends it.
+///
+/// Requests are read and most are answered by hyper. Where an order asks for what no HTTP server does on purpose, the
+/// connection is taken from hyper, the [`Script`] is carried out on the bare stream, and if that left the connection in
+/// a good state hyper gets it back.
+async fn serve_connection(mut stream: TcpStream, number: u64, state: Arc<State>, router: Router) {
+    // An answer in several writes would otherwise wait for the client's acknowledgements.
+    let _ = stream.set_nodelay(true);
+    loop {
+        let (hand_over, mut scripts) = mpsc::channel(1);
+        let service = service_fn(|request| {
+            let server = Server {
+                state: Arc::clone(&state),
+                router: router.clone(),
+                connection: number,
+            };
+            let hand_over = hand_over.clone();
+            async move {
+                match server.respond(request).await {
+                    Reply::Answer(answer) => Ok::<_, Infallible>(answer.map(Full::new)),
+                    Reply::Script(script) => {
+                        let _ = hand_over.send(script).await;
+                        // Never resolved: what hands over the connection drops this future.
+                        std::future::pending().await
+                    }
+                }
+            }
+        });
+        let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let script = tokio::select! {
+            _ = &mut connection => return,
+            Some(script) = scripts.recv() => script,
+        };
+        let parts = connection.into_parts();
+        // What a client sent ahead of the answer is lost with hyper's buffer.
+        let has_more = !parts.read_buf.is_empty();
+        match script.run(parts.io.into_inner()).await {
+            Some(open) if !has_more => stream = open,
+            _ => return,
+        }
+    }
+}
+
+/// What answers the requests of one connection.
+struct Server {
+    state: Arc<State>,
+    router: Router,
+    connection: u64,
+}
+
+/// What becomes of a request.
+enum Reply {
+    Answer(Response<Bytes>),
+    Script(Script),
+}
+
+impl Server {
+    async fn respond(self, request: Request<Incoming>) -> Reply {
+        let (parts, body) = request.into_parts();
+        let Ok(body) = Limited::new(body, LONGEST_BODY)
+            .collect()
+            .await
+            .map(http_body_util::Collected::to_bytes)
+        else {
+            return Reply::Answer(plain(StatusCode::PAYLOAD_TOO_LARGE));
+        };
+        if control::is_for(parts.uri.path()) || widget::is_for(parts.uri.path()) {
+            return Reply::Answer(self.process(parts, body).await);
+        }
+        let entry = self
+            .state
+            .journal
+            .begin(exchange(&parts, &body, self.connection));
+        let fault = lock(&self.state.orders).take(parts.method.as_str(), parts.uri.path());
+        let keep_open = parts
+            .headers
+            .get(header::CONNECTION)
+            .is_none_or(|value| value.as_bytes() != b"close");
+        let act = match fault {
+            None => return self.answer(entry, parts, body).await,
+            Some(FaultKind::Delay(delay)) => {
+                tokio::time::sleep(delay).await;
+                return self.answer(entry, parts, body).await;
+            }
+            Some(FaultKind::Answer(answer)) => {
+                entry.status(answer.status);
+                Act::Send(wire_format(answer))
+            }
+            Some(FaultKind::AnswerAfterProcessing(answer)) => {
+                self.process(parts, body).await;
+                entry.status(answer.status);
+                Act::Send(wire_format(answer))
+            }
+            Some(FaultKind::ResetMidAnswer) => {
+                let mut bytes = self.answer_bytes(&entry, parts, body).await;
+                bytes.truncate(bytes.len() / 2);
+                Act::SendAndReset(bytes)
+            }
+            Some(FaultKind::Drip {
+                bytes_per_tick,
+                tick,
+            }) => {
+                let bytes = self.answer_bytes(&entry, parts, body).await;
+                Act::Drip {
+                    bytes,
+                    bytes_per_tick,
+                    tick,
+                }
+            }
+            Some(FaultKind::ResetBeforeAnswer) => Act::SendAndReset(Vec::new()),
+            Some(FaultKind::CloseBeforeAnswer) => Act::Close,
+            Some(FaultKind::Hang) => Act::Hang,
+        };
+        Reply::Script(Script {
+            entry,
+            act,
+            keep_open,
+        })
+    }
+
+    /// The real answer, sent as usual.
+    async fn answer(self, entry: Entry, parts: Parts, body: Bytes) -> Reply {
+        let answer = self.process(parts, body).await;
+        entry.status(answer.status().as_u16());
+        entry.end(Outcome::Answered);
+        Reply::Answer(answer)
+    }
+
+    /// The bytes of the real answer.
+    async fn answer_bytes(self, entry: &Entry, parts: Parts, body: Bytes) -> Vec<u8> {
+        let (parts, body) = self.process(parts, body).await.into_parts();
+        entry.status(parts.status.as_u16());
+        wire_format(Answer {
+            status: parts.status.as_u16(),
+            headers: header_texts(&parts.headers),
+            body: body.into(),
+        })
+    }
+
+    /// Carries the request out.
+    async fn process(self, parts: Parts, body: Bytes) -> Response<Bytes> {
+        let Ok(answer) = self
+            .router
+            .oneshot(Request::from_parts(parts, Body::from(body)))
+            .await;
+        let (parts, body) = answer.into_parts();
+        match body.collect().await {
+            Ok(body) => Response::from_parts(parts, body.to_bytes()),
+            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+}
+
+fn exchange(parts: &Parts, body: &Bytes, connection: u64) -> Exchange {
+    Exchange {
+        at: clock::unix_milliseconds(),
+        connection,
+        method: parts.method.to_string(),
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().map(str::to_owned),
+        headers: header_texts(&parts.headers),
+        body: body.to_vec(),
+        status: None,
+        outcome: Outcome::Pending,
+    }
+}
+
+/// Names and values in order; bytes that are not UTF-8 are replaced.
+fn header_texts(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), text(value)))
+        .collect()
+}
+
+/// An answer that is a status and nothing else.
+fn plain(status: StatusCode) -> Response<Bytes> {
+    let mut answer = Response::new(Bytes::new());
+    *answer.status_mut() = status;
+    answer
+}

@@ -1,0 +1,150 @@
+//! `POST /api/v1/account/applications/token`.
+
+use std::time::Duration;
+
+use airbyte_sim::{Airbyte, Application};
+use serde_json::json;
+
+use crate::client::Request;
+use crate::{airbyte, claims, unix_seconds, widget_token_request};
+
+const PATH: &str = "/api/v1/account/applications/token";
+
+fn token_request(client_secret: &str) -> Request {
+    Request::post(PATH).json(&json!({"client_id": "dev-client-id", "client_secret": client_secret}))
+}
+
+async fn token(airbyte: &Airbyte) -> String {
+    let reply = token_request("dev-client-secret").send(airbyte).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    reply.json()["access_token"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_applications_credentials_give_a_token_for_the_organization() {
+    let airbyte = airbyte().await;
+
+    let token = token(&airbyte).await;
+
+    assert_eq!(
+        widget_token_request("alice")
+            .bearer(&token)
+            .send(&airbyte)
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn expires_in_says_900_whenever_the_token_expires() {
+    let airbyte = airbyte().await;
+    airbyte.set_application_token_lifetime(Duration::from_mins(3));
+    let before = unix_seconds();
+
+    let answer = token_request("dev-client-secret")
+        .send(&airbyte)
+        .await
+        .json();
+
+    assert_eq!(answer["token_type"], "Bearer");
+    assert_eq!(answer["expires_in"], 900);
+    let expiry = claims(answer["access_token"].as_str().unwrap())["exp"]
+        .as_u64()
+        .unwrap();
+    assert!(
+        (before + 180..=unix_seconds() + 180).contains(&expiry),
+        "{expiry}"
+    );
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_refused() {
+    let airbyte = airbyte().await;
+
+    let reply = token_request("guessed").send(&airbyte).await;
+
+    assert_eq!(
+        (reply.status, reply.json()),
+        (401, json!({"detail": "Invalid client credentials"}))
+    );
+}
+
+#[tokio::test]
+async fn a_form_is_refused() {
+    let airbyte = airbyte().await;
+
+    let reply = Request::post(PATH)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("client_id=dev-client-id&client_secret=dev-client-secret")
+        .send(&airbyte)
+        .await;
+
+    assert_eq!(reply.status, 401);
+}
+
+#[tokio::test]
+async fn missing_credentials_are_named() {
+    let airbyte = airbyte().await;
+
+    let reply = Request::post(PATH).json(&json!({})).send(&airbyte).await;
+
+    assert_eq!(reply.status, 422);
+    assert_eq!(
+        reply.json()["detail"][0]["loc"],
+        json!(["body", "client_id"])
+    );
+    assert_eq!(
+        reply.json()["detail"][1]["loc"],
+        json!(["body", "client_secret"])
+    );
+}
+
+#[tokio::test]
+async fn an_application_can_be_replaced() {
+    let airbyte = airbyte().await;
+    let before = token(&airbyte).await;
+
+    let next = Application {
+        client_id: "dev-client-id".to_owned(),
+        client_secret: "next".to_owned(),
+    };
+    airbyte.set_applications(vec![next]);
+
+    assert_eq!(
+        token_request("dev-client-secret")
+            .send(&airbyte)
+            .await
+            .status,
+        401
+    );
+    assert_eq!(token_request("next").send(&airbyte).await.status, 200);
+    assert_eq!(
+        widget_token_request("alice")
+            .bearer(&before)
+            .send(&airbyte)
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn a_token_is_refused_once_it_has_expired_or_been_revoked() {
+    let airbyte = airbyte().await;
+    let revoked = token(&airbyte).await;
+    airbyte.revoke_application_tokens();
+    airbyte.set_application_token_lifetime(Duration::ZERO);
+    let expired = token(&airbyte).await;
+
+    for token in [revoked, expired] {
+        assert_eq!(
+            widget_token_request("alice")
+                .bearer(&token)
+                .send(&airbyte)
+                .await
+                .status,
+            401
+        );
+    }
+}

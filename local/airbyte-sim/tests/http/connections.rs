@@ -1,0 +1,125 @@
+//! Where it listens, what it counts, and how it stops.
+
+use std::io::ErrorKind;
+
+use airbyte_sim::{Airbyte, Options, Outcome};
+
+use crate::client::{Connection, Request};
+use crate::{ORGANIZATION, airbyte, widget_token_request};
+
+#[tokio::test]
+async fn it_listens_on_loopback_only() {
+    let options = Options {
+        address: ([0, 0, 0, 0], 0).into(),
+        ..Options::default()
+    };
+
+    let error = Airbyte::start(options).await.err().unwrap();
+
+    assert_eq!(error.to_string(), "0.0.0.0 is not a loopback address");
+}
+
+#[tokio::test]
+async fn the_journal_has_every_request_with_its_connection() {
+    let airbyte = airbyte().await;
+    let mut connection = Connection::open(&airbyte).await.unwrap();
+    connection.send(&widget_token_request("alice")).await;
+    connection
+        .send(&Request::get("/nowhere?a=b").header("X-Test", "Ä"))
+        .await;
+    Connection::open(&airbyte)
+        .await
+        .unwrap()
+        .send(&Request::get("/nowhere"))
+        .await;
+
+    let journal = airbyte.journal();
+
+    let seen: Vec<_> = journal
+        .iter()
+        .map(|exchange| {
+            (
+                exchange.connection,
+                exchange.method.as_str(),
+                exchange.path.as_str(),
+                exchange.status,
+            )
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (1, "POST", "/api/v1/embedded/widget_token", Some(200)),
+            (1, "GET", "/nowhere", Some(404)),
+            (2, "GET", "/nowhere", Some(404)),
+        ]
+    );
+    assert_eq!(
+        journal[0].header("authorization"),
+        Some("Bearer dev-organization-token")
+    );
+    assert_eq!(journal[0].json().unwrap()["organizationId"], ORGANIZATION);
+    assert_eq!(journal[1].query.as_deref(), Some("a=b"));
+    assert_eq!(journal[1].header("x-test"), Some("Ä"));
+    assert!(
+        journal
+            .iter()
+            .all(|exchange| exchange.outcome == Outcome::Answered)
+    );
+    assert!(journal.is_sorted_by_key(|exchange| exchange.at));
+    assert_eq!(airbyte.connections(), 2);
+
+    airbyte.clear_journal();
+    assert!(airbyte.journal().is_empty());
+}
+
+#[tokio::test]
+async fn it_can_refuse_connections_and_accept_them_again() {
+    let airbyte = airbyte().await;
+    let mut open = Connection::open(&airbyte).await.unwrap();
+    open.send(&widget_token_request("alice")).await;
+
+    airbyte.refuse_connections().await.unwrap();
+
+    assert!(open.read_to_end().await.bytes.is_empty());
+    assert_eq!(
+        Connection::open(&airbyte).await.err().unwrap().kind(),
+        ErrorKind::ConnectionRefused
+    );
+
+    airbyte.accept_connections().await.unwrap();
+    assert_eq!(
+        widget_token_request("alice").send(&airbyte).await.status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn refusing_and_accepting_twice_changes_nothing() {
+    let airbyte = airbyte().await;
+
+    airbyte.refuse_connections().await.unwrap();
+    airbyte.refuse_connections().await.unwrap();
+    assert_eq!(
+        Connection::open(&airbyte).await.err().unwrap().kind(),
+        ErrorKind::ConnectionRefused
+    );
+
+    airbyte.accept_connections().await.unwrap();
+    airbyte.accept_connections().await.unwrap();
+    assert_eq!(
+        widget_token_request("alice").send(&airbyte).await.status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn it_stops_when_it_is_dropped() {
+    let airbyte = airbyte().await;
+    let mut open = Connection::open(&airbyte).await.unwrap();
+    open.send(&widget_token_request("alice")).await;
+
+    drop(airbyte);
+
+    assert!(open.read_to_end().await.bytes.is_empty());
+}

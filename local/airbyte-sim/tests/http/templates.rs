@@ -1,0 +1,86 @@
+//! `GET /api/v1/integrations/templates/sources/`.
+
+use serde_json::json;
+
+use crate::client::Request;
+use crate::{FAKER, POSTGRES, Session, airbyte};
+
+const PATH: &str = "/api/v1/integrations/templates/sources/";
+
+#[tokio::test]
+async fn users_and_the_organization_see_every_template() {
+    let airbyte = airbyte().await;
+    let alice = Session::of(&airbyte, "alice").await;
+
+    for token in [alice.token.as_str(), "dev-organization-token"] {
+        let reply = Request::get(PATH).bearer(token).send(&airbyte).await;
+
+        assert_eq!(reply.status, 200);
+        let data = reply.json()["data"].clone();
+        let templates: Vec<_> = data
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| (&one["id"], &one["name"]))
+            .collect();
+        assert_eq!(
+            json!(templates),
+            json!([[POSTGRES, "Postgres"], [FAKER, "Faker"]])
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_template_says_what_to_ask_the_user_for() {
+    let airbyte = airbyte().await;
+    let alice = Session::of(&airbyte, "alice").await;
+
+    let reply = Request::get(&format!("{PATH}{POSTGRES}"))
+        .bearer(&alice.token)
+        .send(&airbyte)
+        .await;
+
+    assert_eq!(reply.status, 200);
+    let specification = reply.json()["connection_specification"].clone();
+    assert_eq!(
+        specification["required"],
+        json!(["host", "database", "username", "password"])
+    );
+    assert_eq!(
+        specification["properties"]["password"]["airbyte_secret"],
+        true
+    );
+    assert_eq!(specification["properties"]["port"], json!(null));
+}
+
+#[tokio::test]
+async fn a_template_that_does_not_exist_is_not_found() {
+    let airbyte = airbyte().await;
+    let alice = Session::of(&airbyte, "alice").await;
+
+    for id in ["00000000-0000-4000-8000-000000000000", "postgres"] {
+        let reply = Request::get(&format!("{PATH}{id}"))
+            .bearer(&alice.token)
+            .send(&airbyte)
+            .await;
+
+        assert_eq!(
+            (reply.status, reply.json()),
+            (404, json!({"detail": "Source template not found"}))
+        );
+    }
+}
+
+#[tokio::test]
+async fn strangers_see_nothing() {
+    let airbyte = airbyte().await;
+
+    for path in [PATH.to_owned(), format!("{PATH}{POSTGRES}")] {
+        let reply = Request::get(&path).bearer("guessed").send(&airbyte).await;
+
+        assert_eq!(
+            (reply.status, reply.json()),
+            (401, json!({"detail": "Invalid or expired token"}))
+        );
+    }
+}

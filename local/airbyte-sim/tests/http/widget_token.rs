@@ -1,0 +1,226 @@
+//! `POST /api/v1/embedded/widget_token`.
+
+use airbyte_sim::{Airbyte, Options};
+use serde_json::json;
+use uuid::uuid;
+
+use crate::client::Request;
+use crate::{ORGANIZATION, Session, airbyte, claims, opaque, unix_seconds, widget_token_request};
+
+const PATH: &str = "/api/v1/embedded/widget_token";
+
+#[tokio::test]
+async fn the_opaque_token_holds_a_scoped_token_and_the_widgets_address() {
+    let airbyte = airbyte().await;
+    let before = unix_seconds();
+
+    let reply = widget_token_request("alice").send(&airbyte).await;
+
+    assert_eq!(reply.status, 200);
+    let opaque = opaque(&reply);
+    let claims = claims(opaque["token"].as_str().unwrap());
+    let workspace = airbyte.workspace_of(ORGANIZATION, "alice").unwrap();
+    assert_eq!(
+        claims["io.airbyte.auth.workspace_scope"],
+        json!({"workspaceId": workspace})
+    );
+    assert_eq!(claims["act"], json!({"sub": "alice"}));
+    assert_eq!(claims["roles"], json!(["EMBEDDED_END_USER"]));
+    assert_eq!(claims["iss"], airbyte.url());
+    let expiry = claims["exp"].as_u64().unwrap();
+    assert!(
+        (before + 1200..=unix_seconds() + 1200).contains(&expiry),
+        "{expiry}"
+    );
+    assert_eq!(
+        opaque["widgetUrl"],
+        format!(
+            "{}/embedded-widget?workspaceId={workspace}&allowedOrigin=https%3A%2F%2Fapp.example.com",
+            airbyte.url()
+        )
+    );
+}
+
+#[tokio::test]
+async fn the_widgets_address_is_on_the_cloud_that_was_set() {
+    let options = Options {
+        cloud_url: Some("http://localhost:3002".to_owned()),
+        ..Options::default()
+    };
+    let airbyte = Airbyte::start(options).await.unwrap();
+
+    let opaque = opaque(&widget_token_request("alice").send(&airbyte).await);
+
+    assert!(
+        opaque["widgetUrl"]
+            .as_str()
+            .unwrap()
+            .starts_with("http://localhost:3002/embedded-widget?")
+    );
+    assert_eq!(
+        claims(opaque["token"].as_str().unwrap())["iss"],
+        "http://localhost:3002"
+    );
+}
+
+#[tokio::test]
+async fn debug_gives_what_the_opaque_token_holds() {
+    let airbyte = airbyte().await;
+    let body =
+        json!({"externalUserId": "alice", "organizationId": ORGANIZATION, "allowedOrigin": "x"});
+
+    let reply = Request::post(&format!("{PATH}?debug"))
+        .bearer("dev-organization-token")
+        .json(&body)
+        .send(&airbyte)
+        .await
+        .json();
+
+    assert_eq!(
+        claims(reply["token"].as_str().unwrap())["act"]["sub"],
+        "alice"
+    );
+    assert!(
+        reply["widgetUrl"]
+            .as_str()
+            .unwrap()
+            .ends_with("&allowedOrigin=x")
+    );
+}
+
+#[tokio::test]
+async fn a_user_keeps_one_workspace_and_shares_it_with_nobody() {
+    let airbyte = airbyte().await;
+
+    let first = Session::of(&airbyte, "alice").await;
+    let second = Session::of(&airbyte, "alice").await;
+    let other = Session::of(&airbyte, "bob").await;
+
+    assert_eq!(first.workspace, second.workspace);
+    assert_ne!(first.workspace, other.workspace);
+}
+
+#[tokio::test]
+async fn an_unknown_credential_is_refused_in_micronauts_shape() {
+    let airbyte = airbyte().await;
+
+    for request in [
+        widget_token_request("alice").bearer("guessed"),
+        Request::post(PATH).json(&json!({})),
+        Request::post(PATH).header("authorization", "Basic ZGV2LW9yZ2FuaXphdGlvbi10b2tlbg=="),
+    ] {
+        let reply = request.send(&airbyte).await;
+
+        assert_eq!(reply.status, 401);
+        assert_eq!(reply.json()["message"], "Unauthorized");
+        assert_eq!(
+            reply.json()["_embedded"]["errors"],
+            json!([{"message": "Unauthorized"}])
+        );
+    }
+    assert_eq!(airbyte.workspace_of(ORGANIZATION, "alice"), None);
+}
+
+#[tokio::test]
+async fn a_users_own_token_is_not_enough() {
+    let airbyte = airbyte().await;
+    let alice = Session::of(&airbyte, "alice").await;
+
+    let reply = widget_token_request("bob")
+        .bearer(&alice.token)
+        .send(&airbyte)
+        .await;
+
+    assert_eq!(reply.status, 403);
+    assert_eq!(reply.headers["content-type"], "application/problem+json");
+    assert_eq!(reply.json()["status"], 403);
+    assert_eq!(airbyte.workspace_of(ORGANIZATION, "bob"), None);
+}
+
+#[tokio::test]
+async fn an_organization_that_does_not_exist_is_refused() {
+    let organizations = Some(vec![uuid!("00000000-0000-4000-8000-000000000001")]);
+    let airbyte = Airbyte::start(Options {
+        organizations,
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+
+    let reply = widget_token_request("alice").send(&airbyte).await;
+
+    assert_eq!(reply.status, 403);
+    assert_eq!(reply.headers["content-type"], "application/problem+json");
+}
+
+#[tokio::test]
+async fn organization_tokens_can_be_replaced() {
+    let airbyte = airbyte().await;
+
+    airbyte.set_organization_tokens(vec!["next".to_owned()]);
+
+    assert_eq!(
+        widget_token_request("alice").send(&airbyte).await.status,
+        401
+    );
+    assert_eq!(
+        widget_token_request("alice")
+            .bearer("next")
+            .send(&airbyte)
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn all_that_is_missing_or_wrong_is_named() {
+    let airbyte = airbyte().await;
+    let request = Request::post(PATH).bearer("dev-organization-token");
+
+    let reply = request
+        .json(&json!({"externalUserId": 7, "organizationId": "mine"}))
+        .send(&airbyte)
+        .await;
+
+    assert_eq!(reply.status, 422);
+    let detail = reply.json()["detail"].clone();
+    let faults: Vec<_> = detail
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|fault| (&fault["loc"][1], &fault["type"]))
+        .collect();
+    assert_eq!(
+        json!(faults),
+        json!([
+            ["externalUserId", "string_type"],
+            ["organizationId", "uuid_parsing"],
+            ["allowedOrigin", "missing"]
+        ])
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_is_refused() {
+    let airbyte = airbyte().await;
+    let request = Request::post(PATH).bearer("dev-organization-token");
+
+    let no_content_type = request.clone().body("{}").send(&airbyte).await;
+    assert_eq!(
+        (
+            no_content_type.status,
+            &no_content_type.json()["detail"][0]["type"]
+        ),
+        (422, &json!("dict_type"))
+    );
+    let broken = request
+        .header("content-type", "application/json")
+        .body("{")
+        .send(&airbyte)
+        .await;
+    assert_eq!(
+        (broken.status, &broken.json()["detail"][0]["type"]),
+        (422, &json!("json_invalid"))
+    );
+}
