@@ -113,7 +113,11 @@ impl Connection {
     }
 
     pub(crate) async fn write(&mut self, request: &Request) {
-        self.0.write_all(&request.bytes()).await.unwrap();
+        self.write_bytes(&request.bytes()).await;
+    }
+
+    pub(crate) async fn write_bytes(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.unwrap();
     }
 
     /// Sends a request and reads its answer.

@@ -114,6 +114,21 @@ async fn refusing_and_accepting_twice_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_client_that_speaks_tls_is_turned_away() {
+    let airbyte = airbyte().await;
+    let mut connection = Connection::open(&airbyte).await.unwrap();
+
+    // How the record with a client's first message begins: a handshake, TLS 1.0, 512 bytes.
+    connection
+        .write_bytes(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01])
+        .await;
+
+    let received = connection.read_to_end().await;
+    assert!(!received.bytes.starts_with(&[0x16]), "{received:?}");
+    assert!(airbyte.journal().is_empty());
+}
+
+#[tokio::test]
 async fn it_stops_when_it_is_dropped() {
     let airbyte = airbyte().await;
     let mut open = Connection::open(&airbyte).await.unwrap();
