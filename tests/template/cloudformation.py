@@ -143,7 +143,8 @@ class Stack:
                 return separator.join(items)
             case "Fn::Sub":
                 assert isinstance(argument, str), "the form of Fn::Sub with variables"
-                return re.sub(r"\$\{([^!}]+)\}", lambda found: str(self._reference(found[1])), argument)
+                substituted = re.sub(r"\$\{([^!}]+)\}", lambda found: str(self._reference(found[1])), argument)
+                return substituted.replace("${!", "${")
             case "Fn::If":
                 condition, yes, no = argument
                 return self._resolve(yes if self._holds(condition) else no)

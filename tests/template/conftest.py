@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,10 @@ def deploy(template):
 def stack(deploy) -> cloudformation.Stack:
     """The stack with the parameters that an owner must give."""
     return deploy()
+
+
+@pytest.fixture(scope="session")
+def emitted() -> set[str]:
+    """What the functions print metrics with: the words in quotation marks in the one module that prints them."""
+    source = (REPOSITORY / "shared" / "src" / "telemetry.rs").read_text(encoding="utf-8")
+    return set(re.findall(r'"([A-Za-z]+)"', source.split("#[cfg(test)]")[0]))

@@ -51,6 +51,19 @@ def test_the_memory_is_a_parameter(deploy, functions):
     assert [function["MemorySize"] for function in functions.values()] == ["512"] * 2
 
 
+@pytest.mark.parametrize(("parameters", "mode"), [({}, "PassThrough"), ({"TracingEnabled": "true"}, "Active")])
+def test_tracing_is_off_unless_asked_for(deploy, parameters, mode):
+    functions = deploy(**parameters).of_type("AWS::Lambda::Function")
+    assert [function["TracingConfig"] for function in functions.values()] == [{"Mode": mode}] * 2
+
+
+def test_no_concurrency_is_reserved_unless_asked_for(deploy, functions):
+    assert not [function for function in functions.values() if "ReservedConcurrentExecutions" in function]
+    for reserved in ("0", "25"):
+        functions = deploy(ReservedConcurrency=reserved).of_type("AWS::Lambda::Function")
+        assert [function["ReservedConcurrentExecutions"] for function in functions.values()] == [reserved] * 2
+
+
 def test_the_environment_is_the_documented_configuration(functions):
     for function in functions.values():
         assert function["Environment"]["Variables"] == {
@@ -107,6 +120,8 @@ def test_log_lines_arrive_as_they_are_printed_in_the_functions_own_group(stack, 
         ("Architecture", "riscv64"),
         ("LogLevel", "chatty"),
         ("LogRetentionDays", "2"),
+        ("ReservedConcurrency", "-2"),
+        ("TracingEnabled", "yes"),
     ],
 )
 def test_a_bad_value_is_refused_before_anything_is_deployed(deploy, parameter, value):

@@ -26,7 +26,7 @@ DECRYPT_THE_SECRET = {
 
 
 def write_logs(name: str) -> dict:
-    # GetAtt gives a log group's ARN with `:*` behind it, for its streams; it is the one wildcard there is.
+    # GetAtt gives a log group's ARN with `:*` behind it, for its streams; it is the one wildcard there is without tracing.
     return {
         "Effect": "Allow",
         "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
@@ -57,6 +57,18 @@ def test_a_function_may_read_the_one_secret_and_write_its_own_log(deploy, base, 
 def test_with_a_key_it_may_decrypt_that_secret_and_nothing_else(deploy, function):
     allowed = statements(deploy(SecretKmsKeyArn=KEY_ARN), function)
     assert allowed == [READ_THE_SECRET, DECRYPT_THE_SECRET, write_logs(function)]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_with_tracing_it_may_send_traces(deploy, function):
+    """The one other `*`: X-Ray has no resources that these actions could be narrowed down to."""
+    send_traces = {
+        "Effect": "Allow",
+        "Action": ["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
+        "Resource": "*",
+    }
+    allowed = statements(deploy(TracingEnabled="true"), function)
+    assert allowed == [READ_THE_SECRET, send_traces, write_logs(function)]
 
 
 def test_there_are_no_other_roles_or_policies(stack):
