@@ -3,21 +3,23 @@
 use std::time::Duration;
 
 use airbyte_sim::{Airbyte, Application};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::Request;
-use crate::{airbyte, claims, unix_seconds, widget_token_request};
+use crate::{airbyte, application_token, claims, unix_seconds, widget_token_request};
 
 const PATH: &str = "/api/v1/account/applications/token";
 
+fn credentials(client_secret: &str) -> Value {
+    json!({"client_id": "dev-client-id", "client_secret": client_secret})
+}
+
 fn token_request(client_secret: &str) -> Request {
-    Request::post(PATH).json(&json!({"client_id": "dev-client-id", "client_secret": client_secret}))
+    Request::post(PATH).json(&credentials(client_secret))
 }
 
 async fn token(airbyte: &Airbyte) -> String {
-    let reply = token_request("dev-client-secret").send(airbyte).await;
-    assert_eq!(reply.status, 200, "{reply:?}");
-    reply.json()["access_token"].as_str().unwrap().to_owned()
+    application_token(airbyte, &credentials("dev-client-secret")).await
 }
 
 #[tokio::test]
@@ -29,9 +31,8 @@ async fn an_applications_credentials_give_a_token_for_the_organization() {
     assert_eq!(
         widget_token_request("alice")
             .bearer(&token)
-            .send(&airbyte)
-            .await
-            .status,
+            .status(&airbyte)
+            .await,
         200
     );
 }
@@ -112,19 +113,15 @@ async fn an_application_can_be_replaced() {
     airbyte.set_applications(vec![next]);
 
     assert_eq!(
-        token_request("dev-client-secret")
-            .send(&airbyte)
-            .await
-            .status,
+        token_request("dev-client-secret").status(&airbyte).await,
         401
     );
-    assert_eq!(token_request("next").send(&airbyte).await.status, 200);
+    assert_eq!(token_request("next").status(&airbyte).await, 200);
     assert_eq!(
         widget_token_request("alice")
             .bearer(&before)
-            .send(&airbyte)
-            .await
-            .status,
+            .status(&airbyte)
+            .await,
         200
     );
 }
@@ -141,9 +138,8 @@ async fn a_token_is_refused_once_it_has_expired_or_been_revoked() {
         assert_eq!(
             widget_token_request("alice")
                 .bearer(&token)
-                .send(&airbyte)
-                .await
-                .status,
+                .status(&airbyte)
+                .await,
             401
         );
     }

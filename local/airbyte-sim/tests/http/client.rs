@@ -73,6 +73,11 @@ impl Request {
         Reply::parse(&received.bytes)
     }
 
+    /// Sends it on a connection of its own, and gives the answer's status.
+    pub(crate) async fn status(&self, airbyte: &Airbyte) -> u16 {
+        self.send(airbyte).await.status
+    }
+
     /// Sends it on a connection of its own, and gives whatever comes until the connection ends.
     pub(crate) async fn receive(&self, airbyte: &Airbyte) -> Received {
         let mut connection = Connection::open(airbyte).await.unwrap();

@@ -88,10 +88,7 @@ async fn it_can_refuse_connections_and_accept_them_again() {
     );
 
     airbyte.accept_connections().await.unwrap();
-    assert_eq!(
-        widget_token_request("alice").send(&airbyte).await.status,
-        200
-    );
+    assert_eq!(widget_token_request("alice").status(&airbyte).await, 200);
 }
 
 #[tokio::test]
@@ -107,10 +104,7 @@ async fn refusing_and_accepting_twice_changes_nothing() {
 
     airbyte.accept_connections().await.unwrap();
     airbyte.accept_connections().await.unwrap();
-    assert_eq!(
-        widget_token_request("alice").send(&airbyte).await.status,
-        200
-    );
+    assert_eq!(widget_token_request("alice").status(&airbyte).await, 200);
 }
 
 #[tokio::test]

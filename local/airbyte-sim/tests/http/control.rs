@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::client::Request;
-use crate::{FAKER, Session, airbyte, widget_token_request};
+use crate::{FAKER, Session, airbyte, application_token, widget_token_request};
 
 #[tokio::test]
 async fn it_says_that_it_serves() {
@@ -52,9 +52,8 @@ async fn the_journal_can_be_read_and_cleared() {
 
     assert_eq!(
         Request::new("DELETE", "/_sim/journal")
-            .send(&airbyte)
-            .await
-            .status,
+            .status(&airbyte)
+            .await,
         204
     );
     assert_eq!(
@@ -71,9 +70,8 @@ async fn faults_can_be_ordered_and_taken_back() {
     assert_eq!(
         Request::post("/_sim/faults")
             .json(&fault)
-            .send(&airbyte)
-            .await
-            .status,
+            .status(&airbyte)
+            .await,
         204
     );
     assert_eq!(
@@ -83,15 +81,11 @@ async fn faults_can_be_ordered_and_taken_back() {
 
     assert_eq!(
         Request::new("DELETE", "/_sim/faults")
-            .send(&airbyte)
-            .await
-            .status,
+            .status(&airbyte)
+            .await,
         204
     );
-    assert_eq!(
-        widget_token_request("alice").send(&airbyte).await.status,
-        200
-    );
+    assert_eq!(widget_token_request("alice").status(&airbyte).await, 200);
 }
 
 #[tokio::test]
@@ -108,10 +102,7 @@ async fn an_order_that_is_not_understood_changes_nothing() {
         (reply.status, reply.text()),
         (422, "`body_base64` is not base64.")
     );
-    assert_eq!(
-        widget_token_request("alice").send(&airbyte).await.status,
-        200
-    );
+    assert_eq!(widget_token_request("alice").status(&airbyte).await, 200);
 }
 
 #[tokio::test]
@@ -146,9 +137,8 @@ async fn settings_can_be_changed() {
     let change = async |settings| {
         Request::new("PUT", "/_sim/settings")
             .json(&settings)
-            .send(&airbyte)
+            .status(&airbyte)
             .await
-            .status
     };
 
     let applications = json!([{"client_id": "next", "client_secret": "secret"}]);
@@ -156,21 +146,13 @@ async fn settings_can_be_changed() {
         change(json!({"organization_tokens": ["next"], "applications": applications})).await,
         204
     );
-    assert_eq!(
-        widget_token_request("alice").send(&airbyte).await.status,
-        401
-    );
-    let token = Request::post("/api/v1/account/applications/token")
-        .json(&applications[0])
-        .send(&airbyte)
-        .await;
-    let token = token.json()["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(widget_token_request("alice").status(&airbyte).await, 401);
+    let token = application_token(&airbyte, &applications[0]).await;
     assert_eq!(
         widget_token_request("alice")
             .bearer(&token)
-            .send(&airbyte)
-            .await
-            .status,
+            .status(&airbyte)
+            .await,
         200
     );
 
@@ -182,22 +164,16 @@ async fn settings_can_be_changed() {
     assert_eq!(
         expired
             .create(FAKER, r#"{"count": 1}"#)
-            .send(&airbyte)
-            .await
-            .status,
+            .status(&airbyte)
+            .await,
         401
     );
-    let token = Request::post("/api/v1/account/applications/token")
-        .json(&applications[0])
-        .send(&airbyte)
-        .await;
-    let token = token.json()["access_token"].as_str().unwrap().to_owned();
+    let token = application_token(&airbyte, &applications[0]).await;
     assert_eq!(
         widget_token_request("alice")
             .bearer(&token)
-            .send(&airbyte)
-            .await
-            .status,
+            .status(&airbyte)
+            .await,
         401
     );
 }
@@ -218,49 +194,40 @@ async fn tokens_can_be_revoked() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
     let application = json!({"client_id": "dev-client-id", "client_secret": "dev-client-secret"});
-    let token = Request::post("/api/v1/account/applications/token")
-        .json(&application)
-        .send(&airbyte)
-        .await;
-    let token = token.json()["access_token"].as_str().unwrap().to_owned();
+    let token = application_token(&airbyte, &application).await;
 
     assert_eq!(
         Request::post("/_sim/revoke-scoped-tokens")
-            .send(&airbyte)
-            .await
-            .status,
+            .status(&airbyte)
+            .await,
         204
     );
     assert_eq!(
         alice
             .create(FAKER, r#"{"count": 1}"#)
-            .send(&airbyte)
-            .await
-            .status,
+            .status(&airbyte)
+            .await,
         401
     );
     assert_eq!(
         widget_token_request("alice")
             .bearer(&token)
-            .send(&airbyte)
-            .await
-            .status,
+            .status(&airbyte)
+            .await,
         200
     );
 
     assert_eq!(
         Request::post("/_sim/revoke-application-tokens")
-            .send(&airbyte)
-            .await
-            .status,
+            .status(&airbyte)
+            .await,
         204
     );
     assert_eq!(
         widget_token_request("alice")
             .bearer(&token)
-            .send(&airbyte)
-            .await
-            .status,
+            .status(&airbyte)
+            .await,
         401
     );
 }
@@ -274,9 +241,6 @@ async fn it_is_not_in_the_journal_and_suffers_no_fault() {
         .send(&airbyte)
         .await;
 
-    assert_eq!(
-        Request::get("/_sim/health").send(&airbyte).await.status,
-        200
-    );
+    assert_eq!(Request::get("/_sim/health").status(&airbyte).await, 200);
     assert!(airbyte.journal().is_empty());
 }

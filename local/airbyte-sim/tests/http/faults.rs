@@ -97,7 +97,7 @@ async fn an_answer_after_processing_hides_that_it_worked() {
         FaultKind::AnswerAfterProcessing(Answer::new(502)),
     ));
 
-    assert_eq!(create(&alice).send(&airbyte).await.status, 502);
+    assert_eq!(create(&alice).status(&airbyte).await, 502);
 
     assert_eq!(airbyte.sources().len(), 1);
     assert_eq!(last(&airbyte), (Some(502), Outcome::Answered));
@@ -247,7 +247,7 @@ async fn a_delayed_request_has_no_effect_if_the_client_goes() {
 #[tokio::test]
 async fn orders_are_counted_and_can_be_taken_back() {
     let airbyte = airbyte().await;
-    let status = async || widget_token_request("alice").send(&airbyte).await.status;
+    let status = async || widget_token_request("alice").status(&airbyte).await;
     airbyte.order(
         Fault::new(Route::WidgetToken, FaultKind::Answer(Answer::new(503)))
             .skip(1)

@@ -76,6 +76,27 @@ impl Session {
     }
 }
 
+/// The token that an application's credentials give.
+async fn application_token(airbyte: &Airbyte, credentials: &Value) -> String {
+    let reply = Request::post("/api/v1/account/applications/token")
+        .json(credentials)
+        .send(airbyte)
+        .await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    reply.json()["access_token"].as_str().unwrap().to_owned()
+}
+
+/// Where the faults in a 422 reply are, as fields of the body, and of what type.
+fn faults(reply: &Reply) -> Value {
+    let detail = reply.json()["detail"].take();
+    detail
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|fault| json!([fault["loc"][1], fault["type"]]))
+        .collect()
+}
+
 /// What the opaque token in the reply to a widget token's request holds.
 fn opaque(reply: &Reply) -> Value {
     let token = reply.json()["token"].as_str().unwrap().to_owned();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::client::Request;
-use crate::{FAKER, ORGANIZATION, POSTGRES, Session, airbyte};
+use crate::{FAKER, ORGANIZATION, POSTGRES, Session, airbyte, faults};
 
 const PATH: &str = "/api/v1/integrations/sources/";
 const DATABASE: &str =
@@ -48,11 +48,7 @@ async fn the_configuration_is_kept_as_it_came() {
         "seed": 7, "rate": 0.10, "name": "\u00e4\/" , "rate": 1E2 }"#;
 
     assert_eq!(
-        alice
-            .create(FAKER, configuration)
-            .send(&airbyte)
-            .await
-            .status,
+        alice.create(FAKER, configuration).status(&airbyte).await,
         201
     );
 
@@ -114,7 +110,7 @@ async fn an_organizations_credential_is_forbidden() {
         .create(FAKER, r#"{"count": 1}"#)
         .bearer("dev-organization-token");
 
-    assert_eq!(request.send(&airbyte).await.status, 403);
+    assert_eq!(request.status(&airbyte).await, 403);
     assert!(airbyte.sources().is_empty());
 }
 
@@ -144,7 +140,7 @@ async fn tokens_that_are_forged_expired_or_revoked_are_refused() {
             (401, json!({"detail": "Invalid or expired token"}))
         );
     }
-    assert_eq!(create.send(&airbyte).await.status, 201);
+    assert_eq!(create.status(&airbyte).await, 201);
     assert_eq!(airbyte.sources().len(), 1);
 }
 
@@ -218,15 +214,8 @@ async fn all_that_is_missing_or_wrong_in_the_body_is_named() {
         .await;
 
     assert_eq!(reply.status, 422);
-    let detail = reply.json()["detail"].clone();
-    let faults: Vec<_> = detail
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|fault| (&fault["loc"][1], &fault["type"]))
-        .collect();
     assert_eq!(
-        json!(faults),
+        faults(&reply),
         json!([
             ["workspace_id", "uuid_parsing"],
             ["source_config_template_id", "missing"],

@@ -5,7 +5,9 @@ use serde_json::json;
 use uuid::uuid;
 
 use crate::client::Request;
-use crate::{ORGANIZATION, Session, airbyte, claims, opaque, unix_seconds, widget_token_request};
+use crate::{
+    ORGANIZATION, Session, airbyte, claims, faults, opaque, unix_seconds, widget_token_request,
+};
 
 const PATH: &str = "/api/v1/embedded/widget_token";
 
@@ -159,16 +161,12 @@ async fn organization_tokens_can_be_replaced() {
 
     airbyte.set_organization_tokens(vec!["next".to_owned()]);
 
-    assert_eq!(
-        widget_token_request("alice").send(&airbyte).await.status,
-        401
-    );
+    assert_eq!(widget_token_request("alice").status(&airbyte).await, 401);
     assert_eq!(
         widget_token_request("alice")
             .bearer("next")
-            .send(&airbyte)
-            .await
-            .status,
+            .status(&airbyte)
+            .await,
         200
     );
 }
@@ -184,15 +182,8 @@ async fn all_that_is_missing_or_wrong_is_named() {
         .await;
 
     assert_eq!(reply.status, 422);
-    let detail = reply.json()["detail"].clone();
-    let faults: Vec<_> = detail
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|fault| (&fault["loc"][1], &fault["type"]))
-        .collect();
     assert_eq!(
-        json!(faults),
+        faults(&reply),
         json!([
             ["externalUserId", "string_type"],
             ["organizationId", "uuid_parsing"],
