@@ -4,139 +4,164 @@
 //! two equal names counts, what a lone surrogate is, how deep is too deep (RFC 8259, sections 4, 6, 8.2 and 9). Such a
 //! text might be checked as one thing and used as another, so it is refused.
 
-use std::cell::{Cell, RefCell};
+use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::problem::{Fault, Problem, pointer};
 
 /// The deepest nesting. Connector specifications have less than ten levels.
 pub const DEEPEST: usize = 64;
 
-/// All faults of a configuration that is valid JSON, each with a pointer that begins with `name`.
+/// All faults of a configuration, each with a pointer that begins with `name`.
 ///
 /// Takes time and memory in proportion to the text's length.
 #[must_use]
 pub fn faults(configuration: &RawValue, name: &str) -> Vec<Fault> {
-    let walk = Walk {
-        place: RefCell::new(vec![name.to_owned()]),
-        faults: RefCell::default(),
-        too_deep: Cell::new(false),
+    let mut walk = Walk {
+        rest: configuration.get(),
+        name,
+        inside: Vec::new(),
+        faults: Vec::new(),
     };
-    let mut json = serde_json::Deserializer::from_str(configuration.get());
-    if Element(&walk).deserialize(&mut json).is_err() {
-        // The text is JSON, or it would not have come this far: what is left is what JSON allows and readers do not.
-        walk.fault(if walk.too_deep.get() {
-            "is nested too deeply"
-        } else {
-            "holds a lone surrogate, or a number that no double holds"
+    while walk.step() {}
+    walk.faults
+}
+
+/// One pass over a text that is known to be JSON: a [`RawValue`] is, and serde has seen to it. serde itself stops at the
+/// first string or number that it cannot hold, and would leave the others untold.
+struct Walk<'a> {
+    rest: &'a str,
+    name: &'a str,
+    /// The containers around the place where the walk is.
+    inside: Vec<Container<'a>>,
+    faults: Vec<Fault>,
+}
+
+enum Container<'a> {
+    Array {
+        index: usize,
+    },
+    Object {
+        names: HashSet<Cow<'a, str>>,
+        member: Cow<'a, str>,
+        name_is_next: bool,
+    },
+}
+
+impl<'a> Walk<'a> {
+    /// Goes on by one token; `false` at the end.
+    fn step(&mut self) -> bool {
+        self.rest = self.rest.trim_start_matches([' ', '\t', '\r', '\n']);
+        let Some(first) = self.rest.bytes().next() else {
+            return false;
+        };
+        match first {
+            b'{' => self.enter(Container::Object {
+                names: HashSet::new(),
+                member: Cow::Borrowed(""),
+                name_is_next: true,
+            }),
+            b'[' => self.enter(Container::Array { index: 0 }),
+            b'}' | b']' => {
+                self.inside.pop();
+                self.take(1);
+                true
+            }
+            b',' => {
+                match self.inside.last_mut() {
+                    Some(Container::Array { index }) => *index += 1,
+                    Some(Container::Object { name_is_next, .. }) => *name_is_next = true,
+                    None => {}
+                }
+                self.take(1);
+                true
+            }
+            b':' => {
+                self.take(1);
+                true
+            }
+            b'"' => self.string(),
+            _ => self.number_or_word(),
+        }
+    }
+
+    fn enter(&mut self, container: Container<'a>) -> bool {
+        if self.inside.len() == DEEPEST {
+            self.fault("is nested too deeply");
+            return false;
+        }
+        self.inside.push(container);
+        self.take(1);
+        true
+    }
+
+    fn string(&mut self) -> bool {
+        let mut escaped = false;
+        let end = self.rest.bytes().skip(1).position(|byte| {
+            let ends = byte == b'"' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            ends
         });
+        let text = self.take(end.map_or(self.rest.len(), |end| end + 2));
+        let Ok(Text(text)) = serde_json::from_str(text) else {
+            self.fault("holds half of a surrogate pair, which is no text");
+            return true;
+        };
+        if let Some(Container::Object {
+            names,
+            member,
+            name_is_next,
+        }) = self.inside.last_mut()
+            && *name_is_next
+        {
+            *name_is_next = false;
+            *member = text.clone();
+            if !names.insert(text) {
+                self.fault("appears more than once");
+            }
+        }
+        true
     }
-    walk.faults.into_inner()
-}
 
-/// Where the walk is, and what it found. An error of the deserializer ends it; `place` is then where that was.
-struct Walk {
-    place: RefCell<Vec<String>>,
-    faults: RefCell<Vec<Fault>>,
-    too_deep: Cell<bool>,
-}
+    fn number_or_word(&mut self) -> bool {
+        let end = self.rest.find([',', '}', ']', ' ', '\t', '\r', '\n']);
+        let token = self.take(end.unwrap_or(self.rest.len()));
+        if !matches!(token, "true" | "false" | "null")
+            && serde_json::from_str::<f64>(token).is_err()
+        {
+            self.fault("is a number that no double holds");
+        }
+        true
+    }
 
-impl Walk {
-    fn fault(&self, detail: &'static str) {
-        let mut faults = self.faults.borrow_mut();
+    fn take(&mut self, length: usize) -> &'a str {
+        let (token, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        token
+    }
+
+    fn fault(&mut self, detail: &'static str) {
         // One more than are told, so that it is told that there are more.
-        if faults.len() <= Problem::MOST_FAULTS {
-            let place = self.place.borrow();
-            faults.push(Fault::new(
-                pointer(place.iter().map(String::as_str)),
-                detail,
-            ));
+        if self.faults.len() > Problem::MOST_FAULTS {
+            return;
         }
+        let indices: Vec<_> = self
+            .inside
+            .iter()
+            .map(|container| match container {
+                Container::Array { index } => Cow::Owned(index.to_string()),
+                Container::Object { member, .. } => Cow::Borrowed(&**member),
+            })
+            .collect();
+        let place = std::iter::once(self.name).chain(indices.iter().map(AsRef::as_ref));
+        self.faults.push(Fault::new(pointer(place), detail));
     }
 }
 
-/// Any JSON value at the walk's place.
-struct Element<'w>(&'w Walk);
-
-impl<'de> DeserializeSeed<'de> for Element<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Element<'_> {
-    fn descend<E: Error>(&self) -> Result<(), E> {
-        if self.0.place.borrow().len() > DEEPEST {
-            self.0.too_deep.set(true);
-            return Err(E::custom("too deep"));
-        }
-        Ok(())
-    }
-}
-
-impl<'de> Visitor<'de> for Element<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        self.descend()?;
-        for index in 0_usize.. {
-            self.0.place.borrow_mut().push(index.to_string());
-            let item = items.next_element_seed(Element(self.0))?;
-            self.0.place.borrow_mut().pop();
-            if item.is_none() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        self.descend()?;
-        let mut names = HashSet::new();
-        while let Some(name) = members.next_key::<String>()? {
-            self.0.place.borrow_mut().push(name.clone());
-            if !names.insert(name) {
-                self.0.fault("appears more than once");
-            }
-            members.next_value_seed(Element(self.0))?;
-            self.0.place.borrow_mut().pop();
-        }
-        Ok(())
-    }
-}
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {
@@ -176,20 +201,24 @@ mod tests {
     }
 
     #[test]
-    fn lone_surrogates_and_numbers_beyond_doubles_are_told() {
-        let ambiguous = "holds a lone surrogate, or a number that no double holds";
-        for (configuration, place) in [
-            (r#"{"a": "\ud800"}"#, "/c/a"),
-            (r#"{"a": ["x", "\udc00\ud800"]}"#, "/c/a/1"),
-            (r#"{"a": {"\ud800": 1}}"#, "/c/a"),
-            (r#"{"a": {"b": 1e999}}"#, "/c/a/b"),
-        ] {
-            assert_eq!(
-                told(configuration),
-                [format!("{place} {ambiguous}")],
-                "of {configuration}"
-            );
-        }
+    fn lone_surrogates_and_numbers_beyond_doubles_are_told_all_of_them() {
+        let surrogate = "holds half of a surrogate pair, which is no text";
+        let number = "is a number that no double holds";
+        assert_eq!(
+            told(
+                r#"{"a": "\ud800", "b": ["x", "\udc00\ud800", 1e999], "c": {"d": -1E999 , "\ud800": 1, "e": "\\"},
+                    "a": "\"\ud800\""}"#
+            ),
+            [
+                format!("/c/a {surrogate}"),
+                format!("/c/b/1 {surrogate}"),
+                format!("/c/b/2 {number}"),
+                format!("/c/c/d {number}"),
+                format!("/c/c/d {surrogate}"),
+                "/c/a appears more than once".to_owned(),
+                format!("/c/a {surrogate}"),
+            ]
+        );
     }
 
     #[test]

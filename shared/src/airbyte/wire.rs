@@ -2,6 +2,7 @@
 //! Management" page documents. Another generation (`/embedded/widget-token`, snake case) would change this file alone.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -74,7 +75,7 @@ fn hyphenated<S: serde::Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S
 
 /// What a refusal's body says, as far as it has one of the three shapes that are known:
 /// FastAPI's `{"detail": "…" | [{"loc", "msg", "type"}]}`, Micronaut's `{"message", "_embedded": {"errors": [{"message"}]}}`
-/// and problem details. The texts are Airbyte's and may quote what was sent: see [`Rejection::without`].
+/// and problem details. Texts and places are Airbyte's and may quote what was sent: see [`Rejection::without`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Rejection {
     /// What is wrong on the whole.
@@ -116,36 +117,27 @@ impl Rejection {
         }
     }
 
-    /// The same without any text that repeats a value of what was sent: a validator that says `'hunter2' is too short`
-    /// must not bring the password into an error or a log. The place of the fault stays.
+    /// The same without anything that repeats a value of what was sent: a validator that says `'hunter2' is too short`
+    /// must not bring the password into an error or a log. Of a place that does, only what leads up to it stays.
     #[must_use]
     pub fn without(mut self, sent: &RawValue) -> Self {
-        let mut values = Vec::new();
-        if let Ok(sent) = serde_json::from_str::<Value>(sent.get()) {
-            collect_values(&sent, &mut values);
-        }
-        // Validators quote with and without escapes: compare without any.
-        let plain = |text: &str| text.replace('\\', "");
-        for value in &mut values {
-            *value = plain(value);
-        }
-        let repeats = |text: &str| {
-            values
-                .iter()
-                .any(|value| contains_word(&plain(text), value))
-        };
-        // Cut only now: half of a value would not be recognised.
+        let sent = Sent::of(sent);
+        // Cut to length only now: half of a value would not be recognised.
         let short = |text: &str| text.chars().take(Self::LONGEST).collect::<String>();
         self.message = self
             .message
-            .filter(|message| !repeats(message))
+            .filter(|message| !sent.repeated_in(message))
             .as_deref()
             .map(short);
         for fault in &mut self.faults {
             fault.detail = match &fault.detail {
-                detail if repeats(detail) => Cow::Borrowed("is not valid"),
+                detail if sent.repeated_in(detail) => Cow::Borrowed("is not valid"),
                 detail => Cow::Owned(short(detail)),
             };
+            let parts = fault.pointer.split('/').skip(1);
+            let safe =
+                parts.take_while(|part| sent.names.contains(*part) || !sent.repeated_in(part));
+            fault.pointer = safe.fold(String::new(), |pointer, part| pointer + "/" + part);
         }
         self
     }
@@ -182,24 +174,51 @@ fn one_line(text: &str) -> String {
         .collect()
 }
 
-/// Every string and number in a JSON value, as text; a text with line breaks also line by line.
-fn collect_values(value: &Value, values: &mut Vec<String>) {
-    match value {
-        Value::String(text) => {
-            values.extend(
-                text.lines()
-                    .map(str::trim)
-                    .filter(|line| !line.is_empty())
-                    .map(str::to_owned),
-            );
+/// What a connection configuration holds.
+#[derive(Default)]
+struct Sent {
+    /// Its members' names, as JSON pointers write them: saying one again gives nothing away.
+    names: HashSet<String>,
+    /// Its strings, line by line, and its numbers.
+    values: Vec<String>,
+}
+
+impl Sent {
+    fn of(configuration: &RawValue) -> Self {
+        let mut sent = Self::default();
+        if let Ok(configuration) = serde_json::from_str(configuration.get()) {
+            sent.add(&configuration);
         }
-        Value::Number(number) => values.push(number.to_string()),
-        Value::Array(items) => items.iter().for_each(|item| collect_values(item, values)),
-        Value::Object(members) => members
-            .values()
-            .for_each(|member| collect_values(member, values)),
-        Value::Null | Value::Bool(_) => {}
+        sent
     }
+
+    fn add(&mut self, value: &Value) {
+        match value {
+            Value::String(text) => {
+                let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+                self.values.extend(lines.map(without_escapes));
+            }
+            Value::Number(number) => self.values.push(number.to_string()),
+            Value::Array(items) => items.iter().for_each(|item| self.add(item)),
+            Value::Object(members) => {
+                for (name, value) in members {
+                    self.names.insert(pointer([name.as_str()]).split_off(1));
+                    self.add(value);
+                }
+            }
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    fn repeated_in(&self, text: &str) -> bool {
+        let text = without_escapes(text);
+        self.values.iter().any(|value| contains_word(&text, value))
+    }
+}
+
+/// Validators quote with and without escapes: comparing is done without any.
+fn without_escapes(text: &str) -> String {
+    text.replace('\\', "")
 }
 
 /// Whether `value` stands in `text`: anywhere if it is long, as a word of its own if it is short.
@@ -328,6 +347,18 @@ mod tests {
                 .message,
             None
         );
+        // Names say nothing, values do: FastAPI puts a union's tag into the place.
+        let sent = raw(&json!({"username": "username", "secrets": [{"key": "hunter2"}]}));
+        let faults = parse(&json!({"detail": [
+            {"loc": ["body", "c", "username"], "msg": "bad"},
+            {"loc": ["body", "c", "hunter2", "key"], "msg": "bad"},
+            {"loc": ["body", "hunter2"], "msg": "bad"},
+        ]}))
+        .without(&sent)
+        .faults;
+        let places: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(places, ["/c/username", "/c", ""]);
+        let sent = raw(&json!({"password": "it's \\ back"}));
         // 299 characters, then the value: cutting first would leave its first letter.
         let long = format!("{} it's \\ back", "x".repeat(298));
         assert_eq!(parse(&json!({"detail": long})).without(&sent).message, None);
