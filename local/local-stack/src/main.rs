@@ -1,2 +1,2 @@
-//! Placeholder.
+//! x
 fn main() {}

@@ -1,0 +1,215 @@
+//! What API Gateway makes of a function's result: payload format 2.0.
+
+use axum::body::Body;
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// Headers of the connection, which API Gateway sets itself.
+const CONNECTION_HEADERS: [HeaderName; 5] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+];
+
+/// A result that has a `statusCode`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Explicit {
+    status_code: Value,
+    #[serde(default)]
+    headers: Option<Map<String, Value>>,
+    #[serde(default)]
+    cookies: Option<Vec<String>>,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    is_base64_encoded: Option<bool>,
+}
+
+/// The answer that a function's result stands for, or why there is none.
+///
+/// Unverified on AWS, and decided here: an explicit answer with a body and no `content-type` is `text/plain`.
+pub(super) fn from_result(result: &[u8]) -> Result<Response, String> {
+    let value: Value =
+        serde_json::from_slice(result).map_err(|error| format!("it is not JSON: {error}"))?;
+    if value.get("statusCode").is_some() {
+        let explicit = Explicit::deserialize(value)
+            .map_err(|error| format!("it does not have the payload format: {error}"))?;
+        return from_explicit(explicit);
+    }
+    // Anything else is the body of a 200.
+    let body = match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    Ok(response)
+}
+
+fn from_explicit(explicit: Explicit) -> Result<Response, String> {
+    let body = explicit.body.unwrap_or_default();
+    let body = if explicit.is_base64_encoded == Some(true) {
+        STANDARD
+            .decode(body)
+            .map_err(|error| format!("its body is not base64: {error}"))?
+    } else {
+        body.into_bytes()
+    };
+    let has_body = !body.is_empty();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status(&explicit.status_code)?;
+
+    let headers = response.headers_mut();
+    for (name, value) in explicit.headers.unwrap_or_default() {
+        let text = match &value {
+            Value::String(text) => text.clone(),
+            Value::Bool(_) | Value::Number(_) => value.to_string(),
+            _ => return Err(format!("its header {name} is not a text")),
+        };
+        let header_name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| format!("{name:?} is not a header"))?;
+        let text = HeaderValue::from_str(&text)
+            .map_err(|_| format!("its header {name} has a character too many"))?;
+        if !CONNECTION_HEADERS.contains(&header_name) {
+            headers.insert(header_name, text);
+        }
+    }
+    for cookie in explicit.cookies.unwrap_or_default() {
+        let cookie = HeaderValue::from_str(&cookie)
+            .map_err(|_| "a cookie has a character too many".to_owned())?;
+        headers.append(header::SET_COOKIE, cookie);
+    }
+    if has_body && !headers.contains_key(header::CONTENT_TYPE) {
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+    }
+    Ok(response)
+}
+
+fn status(code: &Value) -> Result<StatusCode, String> {
+    let number = match code {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    number
+        .and_then(|number| u16::try_from(number).ok())
+        .and_then(|number| StatusCode::from_u16(number).ok())
+        .filter(|status| (200..600).contains(&status.as_u16()))
+        .ok_or_else(|| format!("its statusCode is {code}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Status, headers (name: value, sorted) and body of the answer.
+    async fn answer(result: Value) -> (u16, Vec<String>, String) {
+        let (head, body) = from_result(result.to_string().as_bytes())
+            .unwrap()
+            .into_parts();
+        let mut headers: Vec<_> = head
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        headers.sort();
+        let body = body.collect().await.unwrap().to_bytes();
+        (
+            head.status.as_u16(),
+            headers,
+            String::from_utf8(body.into()).unwrap(),
+        )
+    }
+
+    #[tokio::test]
+    async fn an_explicit_answer_is_sent_as_it_is() {
+        let result = json!({
+            "statusCode": 201,
+            "headers": {"Content-Type": "application/json", "X-Number": 7, "Content-Length": "99"},
+            "cookies": ["a=1", "b=2"],
+            "body": "{}",
+        });
+        let headers = [
+            "content-type: application/json",
+            "set-cookie: a=1",
+            "set-cookie: b=2",
+            "x-number: 7",
+        ];
+        assert_eq!(
+            answer(result).await,
+            (201, headers.map(str::to_owned).into(), "{}".to_owned())
+        );
+    }
+
+    #[tokio::test]
+    async fn base64_bodies_are_decoded() {
+        let result = json!({"statusCode": "200", "body": "aGk=", "isBase64Encoded": true});
+        let headers = vec!["content-type: text/plain; charset=utf-8".to_owned()];
+        assert_eq!(answer(result).await, (200, headers, "hi".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn json_without_a_status_is_a_200() {
+        let headers = || vec!["content-type: application/json".to_owned()];
+        assert_eq!(
+            answer(json!({"a": 1})).await,
+            (200, headers(), "{\"a\":1}".to_owned())
+        );
+        assert_eq!(answer(json!("hi")).await, (200, headers(), "hi".to_owned()));
+        assert_eq!(
+            answer(Value::Null).await,
+            (200, headers(), "null".to_owned())
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_said() {
+        let cases = [
+            (
+                "{",
+                "it is not JSON: EOF while parsing an object at line 1 column 1",
+            ),
+            (r#"{"statusCode": 99}"#, "its statusCode is 99"),
+            (r#"{"statusCode": null}"#, "its statusCode is null"),
+            (
+                r#"{"statusCode": 200, "body": "*", "isBase64Encoded": true}"#,
+                "its body is not base64: Invalid symbol 42, offset 0.",
+            ),
+            (
+                r#"{"statusCode": 200, "headers": {"a b": "c"}}"#,
+                "\"a b\" is not a header",
+            ),
+            (
+                r#"{"statusCode": 200, "headers": {"a": "b\n"}}"#,
+                "its header a has a character too many",
+            ),
+            (
+                r#"{"statusCode": 200, "headers": {"a": []}}"#,
+                "its header a is not a text",
+            ),
+        ];
+        for (result, problem) in cases {
+            assert_eq!(
+                from_result(result.as_bytes()).unwrap_err(),
+                problem,
+                "{result}"
+            );
+        }
+    }
+}

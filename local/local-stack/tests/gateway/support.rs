@@ -1,0 +1,331 @@
+//! A template, an issuer, a stand-in for Lambda's Invoke API, and a client.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::response::{IntoResponse, Response as Answer};
+use axum::routing::post;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use local_stack::gateway::{Gateway, Options};
+use local_stack::issuer::Issuer;
+use local_stack::template::Template;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+pub(crate) const ANY_PORT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+pub(crate) const ORIGIN: &str = "http://localhost:5173";
+pub(crate) const OTHER_ORIGIN: &str = "https://app.example.com";
+
+/// An API with a JWT route, an open one, an IAM one and one that asks for a scope. `LIMITS` and `TIMEOUTS` stand for
+/// what a test wants to add.
+const TEMPLATE: &str = r#"
+Transform: AWS::Serverless-2016-10-31
+Parameters:
+  AllowedOrigins: {Type: CommaDelimitedList}
+  JwtIssuer: {Type: String}
+Resources:
+  Api:
+    Type: AWS::ApiGatewayV2::Api
+    Properties:
+      CorsConfiguration:
+        AllowOrigins: !Ref AllowedOrigins
+        AllowMethods: [POST]
+        AllowHeaders: [authorization, content-type]
+        ExposeHeaders: [retry-after]
+        MaxAge: 600
+  Stage:
+    Type: AWS::ApiGatewayV2::Stage
+    Properties: {ApiId: !Ref Api, StageName: $default, RouteSettings: {LIMITS}}
+  Authorizer:
+    Type: AWS::ApiGatewayV2::Authorizer
+    Properties:
+      ApiId: !Ref Api
+      AuthorizerType: JWT
+      IdentitySource: [$request.header.Authorization]
+      JwtConfiguration: {Issuer: !Ref JwtIssuer, Audience: [app, airbyte-embedded-dev]}
+  Token:
+    Type: AWS::ApiGatewayV2::Route
+    Properties:
+      ApiId: !Ref Api
+      RouteKey: POST /token
+      AuthorizationType: JWT
+      AuthorizerId: !Ref Authorizer
+      Target: !Sub integrations/${Integration}
+  Scoped:
+    Type: AWS::ApiGatewayV2::Route
+    Properties:
+      ApiId: !Ref Api
+      RouteKey: POST /scoped
+      AuthorizationType: JWT
+      AuthorizationScopes: [write]
+      AuthorizerId: !Ref Authorizer
+      Target: !Sub integrations/${Integration}
+  Open:
+    Type: AWS::ApiGatewayV2::Route
+    Properties: {ApiId: !Ref Api, RouteKey: POST /open, Target: !Sub "integrations/${Integration}"}
+  Signed:
+    Type: AWS::ApiGatewayV2::Route
+    Properties:
+      ApiId: !Ref Api
+      RouteKey: POST /signed
+      AuthorizationType: AWS_IAM
+      Target: !Sub integrations/${Integration}
+  Integration:
+    Type: AWS::ApiGatewayV2::Integration
+    Properties:
+      ApiId: !Ref Api
+      IntegrationType: AWS_PROXY
+      IntegrationUri: !GetAtt Function.Arn
+      PayloadFormatVersion: "2.0"
+      TimeoutInMillis: INTEGRATION_TIMEOUT
+  Function:
+    Type: AWS::Serverless::Function
+    Metadata: {BuildProperties: {Binary: mint-token}}
+    Properties: {Timeout: FUNCTION_TIMEOUT}
+"#;
+
+/// What a test changes about the template.
+pub(crate) struct Changes {
+    /// Entries of the stage's `RouteSettings`.
+    pub(crate) limits: &'static str,
+    /// Milliseconds.
+    pub(crate) integration_timeout: u32,
+    /// Seconds.
+    pub(crate) function_timeout: u32,
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self {
+            limits: "",
+            integration_timeout: 30_000,
+            function_timeout: 28,
+        }
+    }
+}
+
+/// A gateway and everything around it.
+pub(crate) struct World {
+    pub(crate) issuer: Issuer,
+    pub(crate) lambda: Lambda,
+    gateway: Gateway,
+    console: Arc<Mutex<Vec<String>>>,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(Changes::default()).await
+    }
+
+    pub(crate) async fn start_with(changes: Changes) -> Self {
+        let issuer = Issuer::start(ANY_PORT).await.unwrap();
+        let lambda = Lambda::start().await;
+        let issuer_url = issuer.url().to_owned();
+        Self::assemble(issuer, lambda, &issuer_url, changes).await
+    }
+
+    /// With an authorizer that looks for its keys elsewhere.
+    pub(crate) async fn start_with_issuer_url(issuer_url: &str) -> Self {
+        let issuer = Issuer::start(ANY_PORT).await.unwrap();
+        Self::assemble(
+            issuer,
+            Lambda::start().await,
+            issuer_url,
+            Changes::default(),
+        )
+        .await
+    }
+
+    async fn assemble(issuer: Issuer, lambda: Lambda, issuer_url: &str, changes: Changes) -> Self {
+        let console = Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::clone(&console);
+        let gateway = Gateway::start(Options {
+            address: ANY_PORT,
+            template: template(issuer_url, &changes),
+            functions: BTreeMap::from([("mint-token".to_owned(), lambda.url.clone())]),
+            console: Arc::new(move |line| lines.lock().unwrap().push(line.to_owned())),
+        })
+        .await
+        .unwrap();
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self {
+            issuer,
+            lambda,
+            gateway,
+            console,
+            client,
+        }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.gateway.url())
+    }
+
+    /// What the console was told so far.
+    pub(crate) fn console(&self) -> Vec<String> {
+        self.console.lock().unwrap().clone()
+    }
+
+    /// An `authorization` header that is accepted.
+    pub(crate) fn bearer(&self, subject: &str) -> String {
+        format!("Bearer {}", self.issuer.token(&self.issuer.claims(subject)))
+    }
+
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Response<Bytes> {
+        let (head, body) = self.client.request(request).await.unwrap().into_parts();
+        Response::from_parts(head, body.collect().await.unwrap().to_bytes())
+    }
+
+    /// `POST path` with these headers and a JSON body.
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
+        let request = Request::post(self.url(path)).header("content-type", "application/json");
+        let request = headers.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
+        self.send(request.body(Full::from("{}")).unwrap()).await
+    }
+}
+
+/// The address of the gateway as `host:port`, for what the client would not send.
+pub(crate) fn authority(world: &World) -> String {
+    world.url("").trim_start_matches("http://").to_owned()
+}
+
+pub(crate) fn template(issuer_url: &str, changes: &Changes) -> Template {
+    let text = TEMPLATE
+        .replace("LIMITS", changes.limits)
+        .replace(
+            "INTEGRATION_TIMEOUT",
+            &changes.integration_timeout.to_string(),
+        )
+        .replace("FUNCTION_TIMEOUT", &changes.function_timeout.to_string());
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    let parameters = BTreeMap::from([
+        (
+            "AllowedOrigins".to_owned(),
+            format!("{ORIGIN},{OTHER_ORIGIN}"),
+        ),
+        ("JwtIssuer".to_owned(), issuer_url.to_owned()),
+    ]);
+    Template::load(file.path(), &parameters).unwrap()
+}
+
+/// Lambda's Invoke API, with an answer that a test chooses.
+pub(crate) struct Lambda {
+    url: String,
+    state: Arc<LambdaState>,
+    _serving: Aborted,
+}
+
+struct LambdaState {
+    events: Mutex<Vec<Value>>,
+    result: Mutex<InvokeResult>,
+}
+
+/// What the Invoke API answers.
+#[derive(Clone)]
+pub(crate) enum InvokeResult {
+    /// The function's result.
+    Result(Value),
+    /// Status and body of the Invoke API's own.
+    Raw(u16, &'static str),
+    /// The function runs for longer than anyone waits.
+    Never,
+}
+
+impl Lambda {
+    async fn start() -> Self {
+        let state = Arc::new(LambdaState {
+            events: Mutex::default(),
+            result: Mutex::new(InvokeResult::Result(json!({"statusCode": 200}))),
+        });
+        let routes = Router::new()
+            .route("/2015-03-31/functions/{name}/invocations", post(invoke))
+            .layer(DefaultBodyLimit::disable())
+            .with_state(Arc::clone(&state));
+        let listener = TcpListener::bind(ANY_PORT).await.unwrap();
+        let url = format!(
+            "http://{}/2015-03-31/functions/mint-token/invocations",
+            listener.local_addr().unwrap()
+        );
+        let serving = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        Self {
+            url,
+            state,
+            _serving: Aborted(serving),
+        }
+    }
+
+    pub(crate) fn answer(&self, result: InvokeResult) {
+        *self.state.result.lock().unwrap() = result;
+    }
+
+    /// The events that the function was invoked with.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        self.state.events.lock().unwrap().clone()
+    }
+}
+
+async fn invoke(
+    State(state): State<Arc<LambdaState>>,
+    Path(name): Path<String>,
+    event: Bytes,
+) -> Answer {
+    assert_eq!(name, "mint-token");
+    state
+        .events
+        .lock()
+        .unwrap()
+        .push(serde_json::from_slice(&event).unwrap());
+    let result = state.result.lock().unwrap().clone();
+    match result {
+        InvokeResult::Result(result) => result.to_string().into_response(),
+        InvokeResult::Raw(status, body) => {
+            (StatusCode::from_u16(status).unwrap(), body).into_response()
+        }
+        InvokeResult::Never => std::future::pending().await,
+    }
+}
+
+/// A task that ends with its owner.
+struct Aborted(tokio::task::JoinHandle<()>);
+
+impl Drop for Aborted {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+pub(crate) fn header<'a>(response: &'a Response<Bytes>, name: &str) -> Option<&'a str> {
+    response
+        .headers()
+        .get(name)
+        .map(|value| value.to_str().unwrap())
+}
+
+/// The `message` of an answer of the gateway's own.
+pub(crate) fn message(response: &Response<Bytes>) -> String {
+    assert_eq!(header(response, "content-type"), Some("application/json"));
+    let body: Value = serde_json::from_slice(response.body()).unwrap();
+    body["message"].as_str().unwrap().to_owned()
+}
+
+/// Fails instead of waiting for ever.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), future)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not in time"))
+}
