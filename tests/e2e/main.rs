@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The two functions from outside: real processes behind a Lambda Runtime API, with the real AWS SDK against moto and
+//! the Airbyte stand-in. One file per behaviour.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test reports by panicking"
+)]
+
+mod callers;
+mod create_source;
+mod credential;
+mod errors;
+mod exchange;
+mod mint_token;
+mod origins;
+mod rejections;
+mod retries;
+mod scoped_tokens;
+mod startup;
+mod validation;

@@ -1,0 +1,148 @@
+//! Airbyte's refusal of a source, in each of the shapes its errors have, as the caller sees it.
+
+use airbyte_sim::{Answer, Fault, FaultKind, Route};
+use e2e::{Event, POSTGRES, World, faker_source};
+use serde_json::{Value, json};
+
+fn postgres_without(missing: &[&str]) -> Value {
+    let mut configuration = json!({
+        "host": "db.example.com",
+        "database": "shop",
+        "username": "airbyte",
+        "password": "a-password-that-nobody-repeats",
+    });
+    for name in missing {
+        configuration.as_object_mut().unwrap().remove(*name);
+    }
+    json!({ "source_config_template_id": POSTGRES, "connection_configuration": configuration })
+}
+
+#[tokio::test]
+async fn missing_fields_of_the_configuration_are_named_all_at_once() {
+    let world = World::new().await;
+    let function = world.create_source().await;
+    let complete = Event::create_source("alice", &postgres_without(&[]));
+    let _ = function.invoke(complete).await.success(201);
+
+    let answer = function
+        .invoke(Event::create_source(
+            "alice",
+            &postgres_without(&["host", "password"]),
+        ))
+        .await;
+    let problem = answer.problem(422, "source-rejected");
+    assert_eq!(
+        problem.pointers(),
+        [
+            "/connection_configuration/host",
+            "/connection_configuration/password"
+        ]
+    );
+    assert_eq!(world.airbyte.sources().len(), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_template_is_a_rejected_source() {
+    let world = World::new().await;
+    let mut body = faker_source();
+    body["source_config_template_id"] = json!("00000000-0000-4000-8000-000000000000");
+    let answer = world
+        .create_source()
+        .await
+        .invoke(Event::create_source("alice", &body))
+        .await;
+    let _ = answer.problem(422, "source-rejected");
+}
+
+#[tokio::test]
+async fn each_shape_of_airbytes_errors_is_understood() {
+    let cases = [
+        // FastAPI: a text, or a list with places.
+        (json!({ "detail": "Source template not found" }), vec![]),
+        (
+            json!({ "detail": [
+                { "loc": ["body", "connection_configuration", "host"], "msg": "Field required", "type": "missing" },
+                { "loc": ["body", "connection_configuration", "tables", 2, "na/me~"], "msg": "Too long", "type": "x" },
+                { "loc": ["body", "source_config_template_id"], "msg": "Not a uuid", "type": "uuid_parsing" },
+            ] }),
+            vec![
+                ("/connection_configuration/host", "Field required"),
+                ("/connection_configuration/tables/2/na~1me~0", "Too long"),
+                ("/source_config_template_id", "Not a uuid"),
+            ],
+        ),
+        // Micronaut.
+        (
+            json!({
+                "message": "Bad Request",
+                "_embedded": { "errors": [{ "message": "The connection configuration is not valid" }] },
+            }),
+            vec![("", "The connection configuration is not valid")],
+        ),
+        // Problem details.
+        (
+            json!({ "type": "about:blank", "title": "Conflict", "status": 409, "detail": "It exists" }),
+            vec![],
+        ),
+    ];
+    let world = World::new().await;
+    let function = world.create_source().await;
+    for (body, errors) in cases {
+        world.airbyte.clear_faults();
+        world.airbyte.order(Fault::new(
+            Route::Sources,
+            FaultKind::Answer(Answer::new(422).json(&body)),
+        ));
+        let answer = function
+            .invoke(Event::create_source("alice", &faker_source()))
+            .await;
+
+        let problem = answer.problem(422, "source-rejected");
+        let told: Vec<_> = problem
+            .errors
+            .iter()
+            .map(|error| (error.pointer.as_str(), error.detail.as_str()))
+            .collect();
+        assert_eq!(told, errors, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_of_the_configuration_that_airbyte_repeats_goes_no_further() {
+    let secret = "a-password-that-nobody-repeats";
+    let bodies = [
+        json!({ "detail": format!("connection failed for password {secret}") }),
+        json!({ "detail": [{
+            "loc": ["body", "connection_configuration", "password"],
+            "msg": format!("'{secret}' is too short"),
+            "type": "string_too_short",
+            "input": secret,
+        }] }),
+        json!({ "detail": [{
+            "loc": ["body", "connection_configuration", secret],
+            "msg": "unexpected",
+            "type": "extra_forbidden",
+        }] }),
+        json!({ "message": secret, "_embedded": { "errors": [{ "message": format!("bad value: {secret}") }] } }),
+        json!({ "title": secret, "detail": format!("bad value: {secret}") }),
+        json!({ "unknown": { "shape": secret } }),
+    ];
+    let world = World::new().await;
+    let function = world.create_source().await;
+    for status in [400, 404, 409, 422, 403, 401, 500] {
+        for body in &bodies {
+            world.airbyte.clear_faults();
+            world.airbyte.order(Fault::new(
+                Route::Sources,
+                FaultKind::Answer(Answer::new(status).json(body)),
+            ));
+            let answer = function
+                .invoke(Event::create_source("alice", &postgres_without(&[])))
+                .await;
+
+            assert!(answer.status >= 400, "{answer:?}");
+            assert!(!answer.raw.contains(secret), "{status} {body}: {answer:?}");
+        }
+    }
+    assert!(!function.output().contains(secret), "{}", function.output());
+}

@@ -1,0 +1,249 @@
+//! Configuration: what is refused at start-up, in one line that names the variable.
+
+use std::time::{Duration, Instant};
+
+use airbyte_sim::FaultKind;
+use e2e::tls::BrokenTls;
+use e2e::{Binary, Event, Function, Gate, World};
+
+/// Variables and values with which no function starts; `None` takes the variable away.
+const UNUSABLE: [(&str, &[Option<&str>]); 7] = [
+    (
+        "ORGANIZATION_TOKEN_SECRET_ARN",
+        &[None, Some(""), Some(" ")],
+    ),
+    (
+        "AIRBYTE_ORGANIZATION_ID",
+        &[
+            None,
+            Some(""),
+            Some("my-organization"),
+            Some("0a1b2c3d-4e5f-4a6b-8c7d"),
+            Some("0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4g"),
+        ],
+    ),
+    (
+        "ALLOWED_ORIGINS",
+        &[
+            None,
+            Some(""),
+            Some(","),
+            Some("*"),
+            Some("null"),
+            Some("app.example.com"),
+            Some("https://app.example.com/"),
+            Some("https://app.example.com/path"),
+            Some("https://*.example.com"),
+            Some("https://app.example.com,"),
+            Some("https://app.example.com;https://admin.example.com"),
+            Some("https://app.example.com,*"),
+            Some("https://user@app.example.com"),
+            Some("ftp://app.example.com"),
+        ],
+    ),
+    (
+        "AIRBYTE_API_URL",
+        &[
+            Some("api.airbyte.ai"),
+            Some("http://api.airbyte.ai"),
+            Some("http://127.0.0.1.example.com"),
+            Some("http://localhost.example.com"),
+            Some("http://10.0.0.1"),
+            Some("ftp://127.0.0.1"),
+            Some("https://"),
+            Some("https://user:password@api.airbyte.ai"),
+            Some("https://api.airbyte.ai?x=1"),
+            Some("https://api.airbyte.ai#x"),
+        ],
+    ),
+    (
+        "SECRET_TTL_SECONDS",
+        &[
+            Some("soon"),
+            Some("-1"),
+            Some("0"),
+            Some("1.5"),
+            Some("300s"),
+            Some("18446744073709551616"),
+        ],
+    ),
+    ("AWS_REGION", &[None, Some("")]),
+    (
+        "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+        &[Some("localhost:5000"), Some("ftp://127.0.0.1")],
+    ),
+];
+
+#[tokio::test]
+async fn a_missing_or_bad_value_stops_the_start_with_one_line_that_names_the_variable() {
+    let world = World::new().await;
+    for binary in Binary::ALL {
+        for (name, values) in UNUSABLE {
+            for value in values {
+                let environment = match value {
+                    Some(value) => world.environment().with(name, value),
+                    None => world.environment().without(name),
+                };
+                // Only AWS_REGION can be said in another way.
+                let environment = if name == "AWS_REGION" {
+                    environment.without("AWS_DEFAULT_REGION")
+                } else {
+                    environment
+                };
+                let Err(exit) = Function::try_start(binary, &environment).await else {
+                    panic!("{} starts with {name}={value:?}", binary.name());
+                };
+                assert!(!exit.status.success(), "{name}={value:?}: {exit}");
+                let lines = exit.lines();
+                assert_eq!(lines.len(), 1, "{name}={value:?}: {exit}");
+                assert!(lines[0].contains(name), "{name}={value:?}: {exit}");
+                let line: serde_json::Value = serde_json::from_str(lines[0])
+                    .unwrap_or_else(|_| panic!("not JSON, {name}={value:?}: {exit}"));
+                assert!(line.is_object(), "{exit}");
+            }
+        }
+    }
+    assert_eq!(
+        world.secrets_manager.reads(),
+        0,
+        "the secret is not read for nothing"
+    );
+}
+
+#[tokio::test]
+async fn several_faults_are_told_in_the_same_line() {
+    let world = World::new().await;
+    let environment = world
+        .environment()
+        .without("ALLOWED_ORIGINS")
+        .with("AIRBYTE_ORGANIZATION_ID", "x")
+        .with("SECRET_TTL_SECONDS", "x");
+    let Err(exit) = Function::try_start(Binary::MintToken, &environment).await else {
+        panic!("it starts");
+    };
+    let lines = exit.lines();
+    assert_eq!(lines.len(), 1, "{exit}");
+    for name in [
+        "ALLOWED_ORIGINS",
+        "AIRBYTE_ORGANIZATION_ID",
+        "SECRET_TTL_SECONDS",
+    ] {
+        assert!(lines[0].contains(name), "{exit}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_in_the_wrong_variable_is_not_printed() {
+    let canary = "canary-organization-token-in-the-wrong-place";
+    let world = World::new().await;
+    for name in [
+        "AIRBYTE_ORGANIZATION_ID",
+        "ALLOWED_ORIGINS",
+        "AIRBYTE_API_URL",
+        "SECRET_TTL_SECONDS",
+    ] {
+        let environment = world.environment().with(name, canary);
+        let Err(exit) = Function::try_start(Binary::MintToken, &environment).await else {
+            panic!("it starts with {name}={canary}");
+        };
+        assert!(exit.to_string().contains(name), "{exit}");
+        assert!(!exit.to_string().contains(canary), "{exit}");
+        assert!(!exit.init_errors.concat().contains(canary), "{exit:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_optional_variables_may_be_left_out() {
+    let world = World::new().await;
+    // Without AIRBYTE_API_URL the functions would call the real Airbyte, so that one is only left out of the start.
+    for binary in Binary::ALL {
+        Function::start(binary, &world.environment().without("AIRBYTE_API_URL")).await;
+    }
+}
+
+#[tokio::test]
+async fn plain_http_to_the_own_machine_is_allowed_by_any_of_its_names() {
+    let world = World::new().await;
+    let port = world.airbyte.url().rsplit(':').next().unwrap().to_owned();
+    for url in [
+        format!("http://localhost:{port}"),
+        format!("http://127.0.0.1:{port}/"),
+    ] {
+        let function = Function::start(
+            Binary::MintToken,
+            &world.environment().with("AIRBYTE_API_URL", &url),
+        )
+        .await;
+        let _ = function
+            .invoke(Event::mint_token("alice"))
+            .await
+            .success(200);
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_does_not_stop_the_start() {
+    for fault in [
+        FaultKind::Hang,
+        FaultKind::ResetBeforeAnswer,
+        e2e::SecretsManager::refusal(400, "AccessDeniedException"),
+        e2e::SecretsManager::refusal(503, "ServiceUnavailable"),
+        FaultKind::Answer(airbyte_sim::Answer::new(200).body("not what it should be")),
+    ] {
+        let world = World::new().await;
+        world.secrets_manager.order(fault.clone());
+        for binary in Binary::ALL {
+            let started = Instant::now();
+            let function = world.start(binary).await;
+            assert!(
+                started.elapsed() < Duration::from_secs(8),
+                "Lambda's init phase ends at 10 s, {fault:?}"
+            );
+            let event = match binary {
+                Binary::MintToken => Event::mint_token("alice"),
+                Binary::CreateSource => Event::create_source("alice", &e2e::faker_source()),
+            };
+            let answer = function
+                .invoke_with_deadline(event.clone(), Duration::from_secs(2))
+                .await;
+            let _ = answer.problem(503, "credential-unavailable");
+
+            world.secrets_manager.clear_faults();
+            let answer = function.invoke(event).await;
+            assert!(answer.status < 300, "{fault:?}: {answer:?}");
+            world.secrets_manager.order(fault.clone());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_secrets_manager_that_cannot_be_reached_does_not_stop_the_start() {
+    let world = World::new().await;
+    let gate = Gate::shut(&world.secrets_manager.url());
+    let environment = world
+        .environment()
+        .with("AWS_ENDPOINT_URL_SECRETS_MANAGER", &gate.url());
+    let function = Function::start(Binary::MintToken, &environment).await;
+    let answer = function.invoke(Event::mint_token("alice")).await;
+    let _ = answer.problem(503, "credential-unavailable");
+
+    gate.open();
+    let _ = function
+        .invoke(Event::mint_token("alice"))
+        .await
+        .success(200);
+}
+
+#[tokio::test]
+async fn an_airbyte_that_is_down_does_not_stop_the_start() {
+    let world = World::new().await;
+    let tls = BrokenTls::plain_text().await;
+    world.airbyte.refuse_connections().await.unwrap();
+    for url in [world.airbyte.url(), tls.url()] {
+        for binary in Binary::ALL {
+            let started = Instant::now();
+            Function::start(binary, &world.environment().with("AIRBYTE_API_URL", &url)).await;
+            assert!(started.elapsed() < Duration::from_secs(5), "{url}");
+        }
+    }
+}

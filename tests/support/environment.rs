@@ -1,0 +1,68 @@
+//! The environment of a function.
+
+use std::collections::BTreeMap;
+
+/// The variables a function is started with; nothing else reaches it.
+///
+/// It begins with what Lambda itself sets and with test credentials, and the rest is added by name. See DESIGN's table
+/// of configuration for the variables of the functions.
+#[derive(Clone, Debug)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// The development organization of the stand-in.
+    pub const ORGANIZATION: &str = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";
+    /// The first of the configured origins.
+    pub const ORIGIN: &str = "https://app.example.com";
+    /// The second of the configured origins.
+    pub const OTHER_ORIGIN: &str = "https://admin.example.com:8443";
+
+    /// What Lambda sets, and test credentials: without any of the functions' own variables.
+    #[must_use]
+    pub fn bare() -> Self {
+        Environment(BTreeMap::new())
+            .with("AWS_REGION", "us-east-1")
+            .with("AWS_DEFAULT_REGION", "us-east-1")
+            .with("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+            .with("AWS_SECRET_ACCESS_KEY", "test-secret-access-key")
+            .with("AWS_SESSION_TOKEN", "test-session-token")
+            .with("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .with("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .with("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
+            .with("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/test")
+            .with("AWS_LAMBDA_LOG_STREAM_NAME", "2026/03/12/[$LATEST]test")
+            .with("TZ", ":UTC")
+    }
+
+    /// A whole configuration for the given Airbyte, Secrets Manager and secret.
+    #[must_use]
+    pub fn new(airbyte_url: &str, secrets_manager_url: &str, secret: &str) -> Self {
+        Self::bare()
+            .with("AIRBYTE_API_URL", airbyte_url)
+            .with("AIRBYTE_ORGANIZATION_ID", Self::ORGANIZATION)
+            .with(
+                "ALLOWED_ORIGINS",
+                &format!("{},{}", Self::ORIGIN, Self::OTHER_ORIGIN),
+            )
+            .with("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets_manager_url)
+            .with("ORGANIZATION_TOKEN_SECRET_ARN", secret)
+    }
+
+    /// Sets a variable.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Takes a variable away.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.0.remove(name);
+        self
+    }
+
+    pub(crate) fn variables(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+}

@@ -1,0 +1,90 @@
+//! Secrets in moto.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::moto::secrets_manager;
+
+/// A secret of one test, under a name that no other test uses.
+pub struct Secret {
+    name: String,
+}
+
+impl Secret {
+    /// Picks a name without creating the secret.
+    #[must_use]
+    pub fn absent() -> Secret {
+        Secret {
+            name: format!("test/{}", Uuid::new_v4()),
+        }
+    }
+
+    /// Creates a secret with a string value.
+    pub async fn create(value: &str) -> Secret {
+        let secret = Secret::absent();
+        secret.put(value).await;
+        secret
+    }
+
+    /// Creates a secret with a JSON value.
+    pub async fn create_json(value: &Value) -> Secret {
+        Secret::create(&value.to_string()).await
+    }
+
+    /// Creates a secret with a binary value, which the functions do not read.
+    pub async fn create_binary(base64: &str) -> Secret {
+        let secret = Secret::absent();
+        secrets_manager(
+            "CreateSecret",
+            &json!({ "Name": secret.name, "SecretBinary": base64 }),
+        )
+        .await;
+        secret
+    }
+
+    /// Gives the secret a new current value, creating it where it is not there yet.
+    pub async fn put(&self, value: &str) {
+        let existing = secrets_manager(
+            "ListSecrets",
+            &json!({ "Filters": [{ "Key": "name", "Values": [self.name] }] }),
+        )
+        .await;
+        if existing["SecretList"].as_array().is_some_and(Vec::is_empty) {
+            secrets_manager(
+                "CreateSecret",
+                &json!({ "Name": self.name, "SecretString": value }),
+            )
+            .await;
+        } else {
+            secrets_manager(
+                "PutSecretValue",
+                &json!({ "SecretId": self.name, "SecretString": value }),
+            )
+            .await;
+        }
+    }
+
+    /// Deletes the secret at once.
+    pub async fn delete(&self) {
+        secrets_manager(
+            "DeleteSecret",
+            &json!({ "SecretId": self.name, "ForceDeleteWithoutRecovery": true }),
+        )
+        .await;
+    }
+
+    /// The secret's name, which `ORGANIZATION_TOKEN_SECRET_ARN` takes as well as its ARN.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The secret's ARN.
+    pub async fn arn(&self) -> String {
+        let secret = secrets_manager("DescribeSecret", &json!({ "SecretId": self.name })).await;
+        secret["ARN"]
+            .as_str()
+            .expect("a secret has an ARN")
+            .to_owned()
+    }
+}
