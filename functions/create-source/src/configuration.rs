@@ -117,7 +117,7 @@ impl<'a> Walk<'a> {
             && *name_is_next
         {
             *name_is_next = false;
-            *member = text.clone();
+            member.clone_from(&text);
             if !names.insert(text) {
                 self.fault("appears more than once");
             }
