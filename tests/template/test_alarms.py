@@ -93,6 +93,13 @@ def test_silence_is_no_alarm_and_each_says_what_it_means(alarms):
         assert alarm["TreatMissingData"] == "notBreaching"
 
 
+def test_each_has_a_heading_in_the_operations_manual(alarms, repository):
+    manual = (repository / "docs" / "operations.md").read_text(encoding="utf-8")
+    headings = {name for line in re.findall(r"^### (.+)$", manual, re.MULTILINE) for name in line.split(", ")}
+    kinds = {re.sub("^stack-((mint-token|create-source)-)?", "", alarm["AlarmName"]) for alarm in alarms.values()}
+    assert kinds <= headings
+
+
 def test_a_topic_is_made_and_mail_sent(deploy):
     stack = deploy(AlarmEmail="on-call@example.com")
     assert stack.of_type("AWS::SNS::Subscription") == {
