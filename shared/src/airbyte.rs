@@ -392,6 +392,6 @@ mod tests {
     }
 
     fn reqwest_client() -> reqwest::Client {
-        http_client::build().unwrap()
+        http_client::build(None).unwrap()
     }
 }

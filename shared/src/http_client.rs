@@ -1,7 +1,9 @@
-//! The one HTTP client: for Airbyte, and under the AWS SDK for Secrets Manager.
+//! The HTTP client: for Airbyte, and under the AWS SDK for Secrets Manager.
 //!
 //! One TLS stack (rustls with ring) with Mozilla's root certificates built in: reading the system's costs milliseconds at
 //! each cold start, and aws-lc-rs some forty before its first handshake.
+
+pub mod preconnect;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,8 @@ use aws_smithy_types::body::SdkBody;
 use bytes::{Bytes, BytesMut};
 use rustls::{ClientConfig, RootCertStore};
 
+use preconnect::Preconnect;
+
 /// How long a connection may take to open, TLS included.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -26,12 +30,15 @@ const KEEP_IDLE: Duration = Duration::from_secs(50);
 /// No answer may be larger: nothing that Airbyte or Secrets Manager has to say comes near it.
 pub const MAX_ANSWER: usize = 1024 * 1024;
 
-/// Builds the client: no redirects (they would carry credentials elsewhere), no proxy from the environment.
+/// Builds a client: no redirects (they would carry credentials elsewhere), no proxy from the environment. `preconnect` may
+/// open its first connection ahead.
 ///
 /// # Errors
 ///
 /// Only if the TLS stack cannot be set up at all.
-pub fn build() -> Result<reqwest::Client, Box<dyn std::error::Error + Send + Sync>> {
+pub fn build(
+    preconnect: Option<Preconnect>,
+) -> Result<reqwest::Client, Box<dyn std::error::Error + Send + Sync>> {
     let roots = RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     };
@@ -40,16 +47,18 @@ pub fn build() -> Result<reqwest::Client, Box<dyn std::error::Error + Send + Syn
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-    let client = reqwest::Client::builder()
+    let mut client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(KEEP_IDLE)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .no_proxy()
-        .http1_only()
-        .build()?;
-    Ok(client)
+        .http1_only();
+    if let Some(preconnect) = preconnect {
+        client = client.connector_layer(preconnect);
+    }
+    Ok(client.build()?)
 }
 
 /// Why an answer's body could not be read.

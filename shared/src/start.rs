@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::airbyte::Airbyte;
 use crate::config::Config;
+use crate::http_client::preconnect::Preconnect;
 use crate::http_client::{self, SdkConnector};
 use crate::invocation::Invocation;
 use crate::mint::Mint;
@@ -37,9 +38,13 @@ pub async fn services() -> Result<Services, Box<dyn Error + Send + Sync>> {
             .into());
     }
     let config = Config::from_env()?;
-    let http = http_client::build()?;
-    let airbyte = Airbyte::new(http.clone(), &config.airbyte_api_url);
-    let secrets = SecretsManager::new(&config.aws, config.secret_id.clone(), SdkConnector(http));
+    let preconnect = Preconnect::default();
+    let http = http_client::build(Some(preconnect.clone()))?;
+    preconnect.open(&http, &config.airbyte_api_url);
+    let airbyte = Airbyte::new(http, &config.airbyte_api_url);
+    // A client of its own: the connection that is being opened ahead leads to Airbyte.
+    let http = SdkConnector(http_client::build(None)?);
+    let secrets = SecretsManager::new(&config.aws, config.secret_id.clone(), http);
     let organization = Organization::new(secrets, airbyte.clone(), config.secret_ttl);
     let mint = Mint::new(airbyte.clone(), organization, config.organization_id);
     mint.warm_up(&Invocation::start_up(WARM_UP)).await;
