@@ -1,0 +1,17 @@
+//! What was measured on.
+
+use std::fs;
+use std::thread;
+
+/// The machine in a line.
+pub(crate) fn shape() -> String {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let cpuinfo = read("/proc/cpuinfo");
+    let model = cpuinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
+        .map_or("unknown CPU", |(_, model)| model.trim());
+    let kernel = read("/proc/sys/kernel/osrelease");
+    format!("{cores} cores of {model}, Linux {}", kernel.trim())
+}

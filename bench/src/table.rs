@@ -1,0 +1,126 @@
+//! A table of medians, in Markdown.
+
+use std::fmt;
+
+/// A row's heading, and how its values are written.
+pub(crate) struct Metric {
+    name: String,
+    decimals: usize,
+    /// Whether the ratio to the first column is told as well.
+    ratio: bool,
+}
+
+/// Rows of values, a column for each subject.
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Metric {
+    /// With the ratio to the first column.
+    pub(crate) fn ratio(name: &str, decimals: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            decimals,
+            ratio: true,
+        }
+    }
+
+    /// Without a ratio.
+    pub(crate) fn plain(name: &str, decimals: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            decimals,
+            ratio: false,
+        }
+    }
+}
+
+impl Table {
+    pub(crate) fn new<'a>(columns: impl IntoIterator<Item = &'a str>) -> Self {
+        let heading = [""].into_iter().chain(columns).map(str::to_owned);
+        Self {
+            rows: vec![heading.collect()],
+        }
+    }
+
+    /// A row; for each column the values of all rounds, of which the median is shown.
+    pub(crate) fn add(&mut self, metric: &Metric, columns: &[Vec<f64>]) {
+        let decimals = metric.decimals;
+        let mut row = vec![metric.name.clone()];
+        for (index, values) in columns.iter().enumerate() {
+            let Some(value) = median(values.clone()) else {
+                row.push("–".to_owned());
+                continue;
+            };
+            let mut cell = format!("{value:.decimals$}");
+            // Ratios are taken round by round: what slows down a whole round does not change them.
+            let ratios = values
+                .iter()
+                .zip(&columns[0])
+                .map(|(value, floor)| value / floor);
+            if let Some(ratio) = median(ratios.collect()).filter(|_| metric.ratio && index > 0) {
+                cell = format!("{cell} ({ratio:.2}×)");
+            }
+            row.push(cell);
+        }
+        self.rows.push(row);
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        for (index, row) in self.rows.iter().enumerate() {
+            for (column, cell) in row.iter().enumerate() {
+                let width = width(column);
+                match column {
+                    0 => write!(f, "| {cell:<width$} |")?,
+                    _ => write!(f, " {cell:>width$} |")?,
+                }
+            }
+            writeln!(f)?;
+            if index == 0 {
+                for column in 0..row.len() {
+                    let line = "-".repeat(width(column));
+                    match column {
+                        0 => write!(f, "| {line} |")?,
+                        _ => write!(f, " {line}:|")?,
+                    }
+                }
+                writeln!(f)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_ratios_round_by_round() {
+        let mut table = Table::new(["floor", "one"]);
+        // The second round was slow for everybody: no single ratio is 3.
+        table.add(
+            &Metric::ratio("time, ms", 1),
+            &[vec![1.0, 10.0, 1.2], vec![2.0, 20.0, 3.6]],
+        );
+        table.add(&Metric::plain("calls", 0), &[vec![0.0], vec![]]);
+        assert_eq!(
+            table.to_string(),
+            "|          | floor |         one |\n\
+             | -------- | -----:| -----------:|\n\
+             | time, ms |   1.2 | 3.6 (2.00×) |\n\
+             | calls    |     0 |           – |\n"
+        );
+    }
+}

@@ -1,0 +1,219 @@
+//! What the functions call: Secrets Manager and Airbyte, as far as they use them, on loopback and in plain HTTP. Whoever
+//! calls wrongly is refused, so that no faulty answer is measured.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::ops::Sub;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::http::{Request, Response, Server};
+
+/// The secret's value: an organization token.
+const ORGANIZATION_TOKEN: &str = "bench-organization-token";
+
+/// How long scoped tokens last, in seconds: longer than any measurement.
+const LIFETIME: u64 = 3600;
+
+/// Both upstreams; they stop when dropped.
+pub(crate) struct Upstreams {
+    secrets_manager: Server,
+    airbyte: Server,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    secret_reads: AtomicU32,
+    airbyte_calls: AtomicU32,
+}
+
+/// What has arrived.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Traffic {
+    /// Requests to Secrets Manager.
+    pub(crate) secret_reads: u32,
+    /// Requests to Airbyte.
+    pub(crate) airbyte_calls: u32,
+    /// Connections that were opened to either.
+    pub(crate) connections: u32,
+}
+
+impl Upstreams {
+    pub(crate) fn start() -> io::Result<Self> {
+        let counts = Arc::new(Counts::default());
+        let (of_secrets, of_airbyte) = (Arc::clone(&counts), Arc::clone(&counts));
+        Ok(Self {
+            secrets_manager: Server::start(move |request| {
+                of_secrets.secret_reads.fetch_add(1, Ordering::SeqCst);
+                Some(secrets_manager(request))
+            })?,
+            airbyte: Server::start(move |request| {
+                of_airbyte.airbyte_calls.fetch_add(1, Ordering::SeqCst);
+                Some(airbyte(request).unwrap_or_else(|refusal| refusal))
+            })?,
+            counts,
+        })
+    }
+
+    /// The environment of a function that calls these.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        let secret = "arn:aws:secretsmanager:us-east-1:123456789012:secret:airbyte/token-AbCdEf";
+        [
+            (
+                "AIRBYTE_API_URL",
+                format!("http://{}", self.airbyte.address()),
+            ),
+            (
+                "AIRBYTE_ORGANIZATION_ID",
+                "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d".to_owned(),
+            ),
+            (
+                "ALLOWED_ORIGINS",
+                "http://localhost:5173,https://app.example.com".to_owned(),
+            ),
+            ("ORGANIZATION_TOKEN_SECRET_ARN", secret.to_owned()),
+            (
+                "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+                format!("http://{}", self.secrets_manager.address()),
+            ),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "bench".to_owned()),
+            ("AWS_SESSION_TOKEN", "bench".to_owned()),
+            ("AWS_LAMBDA_FUNCTION_NAME", "bench".to_owned()),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256".to_owned()),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/bench".to_owned()),
+            (
+                "AWS_LAMBDA_LOG_STREAM_NAME",
+                "2026/01/01/[$LATEST]bench".to_owned(),
+            ),
+        ]
+        .into()
+    }
+
+    /// What has arrived so far.
+    pub(crate) fn traffic(&self) -> Traffic {
+        Traffic {
+            secret_reads: self.counts.secret_reads.load(Ordering::SeqCst),
+            airbyte_calls: self.counts.airbyte_calls.load(Ordering::SeqCst),
+            connections: self.secrets_manager.connections() + self.airbyte.connections(),
+        }
+    }
+}
+
+impl Sub for Traffic {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            secret_reads: self.secret_reads - before.secret_reads,
+            airbyte_calls: self.airbyte_calls - before.airbyte_calls,
+            connections: self.connections - before.connections,
+        }
+    }
+}
+
+/// The workspace of a user: always the same one.
+pub(crate) fn workspace_of(user: &str) -> Uuid {
+    let mut hasher = DefaultHasher::new();
+    user.hash(&mut hasher);
+    uuid::Builder::from_random_bytes(u128::from(hasher.finish()).to_be_bytes()).into_uuid()
+}
+
+/// A user's opaque token, as `POST …/embedded/widget_token` gives it.
+pub(crate) fn opaque_token(user: &str) -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let workspace = workspace_of(user).to_string();
+    let claims = json!({
+        "aud": "airbyte-server",
+        "sub": "e60d81a5-93df-4f9a-8013-bbbf793cf0a2",
+        "io.airbyte.auth.workspace_scope": { "workspaceId": workspace },
+        "act": { "sub": user },
+        "roles": ["EMBEDDED_END_USER"],
+        "iss": "https://cloud.airbyte.com",
+        "typ": "io.airbyte.auth.embedded_v1",
+        "exp": now.as_secs() + LIFETIME,
+    });
+    let part = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+    let scoped_token = format!(
+        "{}.{}.{}",
+        part(br#"{"alg":"HS256"}"#),
+        part(claims.to_string().as_bytes()),
+        part(&[0x5a; 32])
+    );
+    let widget_url = format!(
+        "https://cloud.airbyte.com/embedded-widget?workspaceId={workspace}&allowedOrigin=https%3A%2F%2Fapp.example.com"
+    );
+    BASE64_STANDARD.encode(json!({ "token": scoped_token, "widgetUrl": widget_url }).to_string())
+}
+
+fn secrets_manager(request: &Request) -> Response {
+    let signed = request
+        .header("authorization")
+        .is_some_and(|value| value.starts_with("AWS4-HMAC-SHA256 "));
+    if !signed || request.header("x-amz-target") != Some("secretsmanager.GetSecretValue") {
+        return Response::json(400, r#"{"__type":"AccessDeniedException"}"#);
+    }
+    let answer = json!({
+        "ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:airbyte/token-AbCdEf",
+        "Name": "airbyte/token",
+        "VersionId": "5048d3a1-6d1b-4b4e-9d3b-0a5a52a1f001",
+        "VersionStages": ["AWSCURRENT"],
+        "SecretString": ORGANIZATION_TOKEN,
+        "CreatedDate": 1_760_000_000.123,
+    });
+    Response::json(200, answer.to_string())
+}
+
+fn airbyte(request: &Request) -> Result<Response, Response> {
+    let refused = |status: u16| Response::json(status, "{}");
+    let body: Value = serde_json::from_slice(&request.body).map_err(|_| refused(422))?;
+    let text = |name: &str| body[name].as_str().ok_or_else(|| refused(422));
+    let bearer = request
+        .header("authorization")
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .ok_or_else(|| refused(401))?;
+    match (request.method.as_str(), request.path.as_str()) {
+        ("POST", "/api/v1/embedded/widget_token") => {
+            if bearer != ORGANIZATION_TOKEN {
+                return Err(refused(401));
+            }
+            text("organizationId")?;
+            text("allowedOrigin")?;
+            let answer = json!({ "token": opaque_token(text("externalUserId")?) });
+            Ok(Response::json(200, answer.to_string()))
+        }
+        ("POST", "/api/v1/integrations/sources/") => {
+            let workspace = scoped_workspace(bearer).ok_or_else(|| refused(401))?;
+            if text("workspace_id")? != workspace {
+                return Err(refused(403));
+            }
+            let answer = json!({
+                "id": "3f2c8a52-6b0e-4d54-8f8f-7b1f3a5d9c10",
+                "name": "Postgres",
+                "workspace_id": workspace,
+                "source_config_template_id": text("source_config_template_id")?,
+            });
+            Ok(Response::json(201, answer.to_string()))
+        }
+        _ => Err(refused(404)),
+    }
+}
+
+/// The workspace that a scoped token is for.
+fn scoped_workspace(token: &str) -> Option<String> {
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?);
+    let claims: Value = serde_json::from_slice(&claims.ok()?).ok()?;
+    let workspace = &claims["io.airbyte.auth.workspace_scope"]["workspaceId"];
+    workspace.as_str().map(str::to_owned)
+}
