@@ -186,7 +186,8 @@ impl Airbyte {
         let body = Bytes::from(serde_json::to_vec(body).map_err(|_| AirbyteError::NotUnderstood)?);
         let headers = headers(bearer).ok_or(AirbyteError::NotUnderstood)?;
         let mut backoff = FIRST_BACKOFF;
-        for attempt in 1.. {
+        let mut attempt = 1;
+        loop {
             let error = match self.send(url, &headers, &body, invocation).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
@@ -201,9 +202,9 @@ impl Airbyte {
                 return Err(error);
             }
             sleep(wait).await;
+            attempt += 1;
             backoff *= 2;
         }
-        unreachable!("the loop ends with its last attempt")
     }
 
     /// Sends a request once.
@@ -214,6 +215,9 @@ impl Airbyte {
         body: &Bytes,
         invocation: &Invocation,
     ) -> Result<Bytes, AirbyteError> {
+        if invocation.time_left().is_zero() {
+            return Err(AirbyteError::ConnectTimedOut);
+        }
         let mut request = reqwest::Request::new(http::Method::POST, url.clone());
         *request.headers_mut() = headers.clone();
         *request.body_mut() = Some(body.clone().into());

@@ -387,6 +387,15 @@ impl Credential {
     }
 }
 
+/// What a secret's value is, if it is one of the three formats: for a check of the secret before a deployment. Neither the
+/// words nor the error repeat anything of the value.
+pub fn describe(value: &SecretString) -> Result<&'static str, SecretError> {
+    Credential::parse(value.expose_secret()).map(|credential| match credential {
+        Credential::Token(_) => "an organization token",
+        Credential::Application { .. } => "an Airbyte application",
+    })
+}
+
 /// What can be an HTTP header's value: visible ASCII.
 fn token(text: &str) -> Option<SecretString> {
     let text = text.trim();
