@@ -1,9 +1,16 @@
 # Runs on a machine with Rust and Python 3; the other tools are set up below .venv/ in pinned versions.
 
-.PHONY: test
+.DEFAULT_GOAL := help
+.PHONY: help dev test clean
+
+help: ## show this
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+dev: .venv/dev/.stamp ## run everything on this machine, with a demo page; Ctrl-C ends it
+	@cargo run --locked --package local-stack
 
 # All that must hold: formatting, lints, documentation, then the tests of the code and of the template.
-test: .venv/test/.stamp
+test: .venv/test/.stamp .venv/dev/.stamp ## check and test everything
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
@@ -16,3 +23,13 @@ test: .venv/test/.stamp
 	python3 -m venv --clear .venv/test
 	.venv/test/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	touch $@
+
+.venv/dev/.stamp: local/requirements.txt
+	@echo "Setting up the tools of make dev (once; about two minutes)"
+	python3 -m venv --clear .venv/dev
+	.venv/dev/bin/pip install --quiet --disable-pip-version-check --requirement local/requirements.txt
+	touch $@
+
+clean: ## remove what was built and set up here
+	cargo clean
+	rm -rf .venv .aws-sam

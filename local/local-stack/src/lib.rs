@@ -2,12 +2,16 @@
 //!
 //! - [`template`] reads the SAM template,
 //! - [`gateway`] serves the HTTP API that it describes, as API Gateway would,
-//! - [`issuer`] stands where an OpenID Connect provider stands in a deployment.
+//! - [`issuer`] stands where an OpenID Connect provider stands in a deployment,
+//! - [`stack`] starts everything that `make dev` shows, and [`guard`] sees to it that nothing is left of it.
 //!
 //! All servers listen on loopback only and stop when they are dropped.
 
 mod client;
+mod demo;
 pub mod gateway;
+pub mod guard;
 pub mod issuer;
 mod server;
+pub mod stack;
 pub mod template;

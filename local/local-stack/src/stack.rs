@@ -1,0 +1,288 @@
+//! Everything that `make dev` starts, and how it ends.
+
+mod children;
+mod console;
+mod functions;
+mod invoke_api;
+mod ports;
+mod screen;
+mod secrets_manager;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use airbyte_sim::Airbyte;
+use http::{Request, StatusCode, header};
+use http_body_util::Full;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+
+pub use settings::{Settings, SettingsError};
+
+use crate::client::Client;
+use crate::demo::{self, PageConfig};
+use crate::gateway::{Gateway, Options};
+use crate::issuer::{DEFAULT_AUDIENCE, Issuer};
+use crate::server::Server;
+use crate::template::Template;
+use children::Children;
+use console::{Console, print};
+use functions::Runner;
+use invoke_api::InvokeApi;
+use settings::{local_url, loopback};
+
+/// The organization that the functions serve.
+const ORGANIZATION_ID: &str = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";
+
+/// What Airbyte's stand-in takes for the organization's credential.
+const ORGANIZATION_TOKEN: &str = "dev-organization-token";
+
+/// Below the project's folder, in which `make dev` runs.
+const TEMPLATE: &str = "template.yaml";
+const PYTHON: &str = ".venv/dev/bin/python";
+const CARGO_LAMBDA: &str = ".venv/dev/bin/cargo-lambda";
+const MOTO: &str = "local/moto_server.py";
+const WATCH_IGNORE: &str = "local/watch-ignore";
+const DEMO_PAGE: &str = "examples/web";
+const WIDGET_SCRIPT: &str = "local/widget-stand-in/widget.js";
+
+/// How long a part that listens may take to answer.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The parts that run in this process. They stop when dropped.
+struct Running {
+    _airbyte: Airbyte,
+    _issuer: Issuer,
+    _gateway: Gateway,
+    _demo: Server,
+    _invoke_api: InvokeApi,
+}
+
+/// Starts everything, and runs until a signal ends it or a part does; then nothing is left. The error says in
+/// lines for a developer what kept it from starting or running.
+pub async fn run(settings: &Settings) -> Result<(), String> {
+    ports::check(settings.ports)?;
+    let (children, mut ended) = Children::new();
+    let console = Arc::new(Console::holding());
+    let mut end_of_stack = std::pin::pin!(stopped());
+
+    let starting = async {
+        tokio::select! {
+            stopped = &mut end_of_stack => Ok(Err(stopped)),
+            Some(child) = ended.recv() => Err(child),
+            started = start(settings, &children, &console) => started.map(Ok),
+        }
+    };
+    let outcome = match starting.await {
+        Ok(Err(stopped)) => stopped.map_err(|error| error.to_string()),
+        Ok(Ok(running)) => {
+            console.forget();
+            show(&screen::text(settings));
+            let outcome = tokio::select! {
+                stopped = &mut end_of_stack => stopped.map_err(|error| error.to_string()),
+                Some(child) = ended.recv() => Err(child),
+            };
+            drop(running);
+            outcome
+        }
+        Err(problem) => {
+            console.release();
+            Err(problem)
+        }
+    };
+    children.stop().await;
+    outcome
+}
+
+/// Waits for Ctrl-C, or for another signal that asks for the end.
+async fn stopped() -> io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+    Ok(())
+}
+
+async fn start(
+    settings: &Settings,
+    children: &Children,
+    console: &Arc<Console>,
+) -> Result<Running, String> {
+    let ports = settings.ports;
+    let failed =
+        |part: &'static str| move |error: io::Error| format!("{part} cannot be started: {error}");
+
+    print("Starting Secrets Manager, Airbyte's stand-in and the issuer");
+    let secrets = secrets_manager::start(
+        children,
+        Path::new(PYTHON),
+        Path::new(MOTO),
+        ORGANIZATION_TOKEN,
+    )
+    .await?;
+    let airbyte = Airbyte::start(airbyte_sim::Options {
+        address: loopback(ports.airbyte),
+        cloud_url: Some(local_url(ports.airbyte)),
+        organization_tokens: vec![ORGANIZATION_TOKEN.to_owned()],
+        ..airbyte_sim::Options::default()
+    })
+    .await
+    .map_err(failed("Airbyte's stand-in"))?;
+    let issuer = Issuer::start_as(loopback(ports.issuer), |address| local_url(address.port()))
+        .await
+        .map_err(failed("the issuer"))?;
+
+    let template = template(settings, &secrets.secret_arn, issuer.url(), &airbyte.url())?;
+    let endpoints = functions::endpoints(&template)?;
+    let told = Arc::clone(console);
+    let gateway = Gateway::start(Options {
+        address: loopback(ports.gateway),
+        template: template.clone(),
+        functions: endpoints.clone(),
+        console: Arc::new(move |line| told.say(line)),
+    })
+    .await
+    .map_err(failed("the gateway"))?;
+    let invoke_api = InvokeApi::start(ports.invoke, endpoints.clone())
+        .await
+        .map_err(failed("Lambda's Invoke API"))?;
+    let config = page_config(settings, templates(&airbyte.url()).await?);
+    let demo = demo::serve(
+        loopback(ports.demo),
+        Path::new(DEMO_PAGE),
+        Path::new(WIDGET_SCRIPT),
+        config,
+    )
+    .await
+    .map_err(failed("the demo page"))?;
+
+    functions::build(children, &template).await?;
+    print("Starting the functions");
+    let runner = Runner {
+        children,
+        console: Arc::clone(console),
+        cargo_lambda: Path::new(CARGO_LAMBDA),
+        watch_ignore: Path::new(WATCH_IGNORE),
+        concurrency: settings.concurrency,
+        secrets_manager_url: &secrets.url,
+    };
+    for (name, function) in &template.functions {
+        runner.start(name, function, &endpoints[name]).await?;
+    }
+    check_health(settings).await?;
+    Ok(Running {
+        _airbyte: airbyte,
+        _issuer: issuer,
+        _gateway: gateway,
+        _demo: demo,
+        _invoke_api: invoke_api,
+    })
+}
+
+/// The template under the parameters of development.
+fn template(
+    settings: &Settings,
+    secret_arn: &str,
+    issuer_url: &str,
+    airbyte_url: &str,
+) -> Result<Template, String> {
+    let parameters = [
+        ("AllowedOrigins", settings.allowed_origins.as_str()),
+        ("JwtIssuer", issuer_url),
+        ("JwtAudience", DEFAULT_AUDIENCE),
+        ("OrganizationTokenSecretArn", secret_arn),
+        ("AirbyteOrganizationId", ORGANIZATION_ID),
+        ("AirbyteApiUrl", airbyte_url),
+    ];
+    let parameters: BTreeMap<_, _> = parameters
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    Template::load(Path::new(TEMPLATE), &parameters).map_err(|error| error.to_string())
+}
+
+fn page_config(settings: &Settings, templates: Vec<Value>) -> PageConfig {
+    PageConfig {
+        api_url: local_url(settings.ports.gateway),
+        issuer_url: local_url(settings.ports.issuer),
+        widget_script_url: settings
+            .widget_script_url
+            .clone()
+            .unwrap_or_else(|| "/widget.js".to_owned()),
+        widget_script_integrity: settings.widget_script_integrity.clone(),
+        templates,
+    }
+}
+
+/// The source templates, as Airbyte lists them to the organization.
+async fn templates(airbyte_url: &str) -> Result<Vec<Value>, String> {
+    #[derive(Deserialize)]
+    struct List {
+        data: Vec<Value>,
+    }
+    let url = format!("{airbyte_url}/api/v1/integrations/templates/sources/");
+    let request = Request::get(&url)
+        .header(
+            header::AUTHORIZATION,
+            format!("Bearer {ORGANIZATION_TOKEN}"),
+        )
+        .body(Full::default())
+        .map_err(|error| error.to_string())?;
+    let answer = Client::new()
+        .call(request, HEALTH_TIMEOUT)
+        .await
+        .map_err(|error| format!("{url}: {error}"))?;
+    let list: List =
+        serde_json::from_slice(answer.body()).map_err(|error| format!("{url}: {error}"))?;
+    Ok(list.data)
+}
+
+/// Asks every part something at the address that a developer will use.
+async fn check_health(settings: &Settings) -> Result<(), String> {
+    let ports = settings.ports;
+    let nobody = StatusCode::UNAUTHORIZED;
+    let checks = [
+        (Request::post(local_url(ports.gateway) + "/token"), nobody),
+        (
+            Request::get(local_url(ports.issuer) + "/.well-known/openid-configuration"),
+            StatusCode::OK,
+        ),
+        (
+            Request::get(local_url(ports.airbyte) + "/_sim/health"),
+            StatusCode::OK,
+        ),
+        (Request::get(local_url(ports.demo) + "/"), StatusCode::OK),
+    ];
+    let client = Client::new();
+    for (request, expected) in checks {
+        let request = request
+            .body(Full::default())
+            .map_err(|error| error.to_string())?;
+        let url = request.uri().to_string();
+        let answer = client
+            .call(request, HEALTH_TIMEOUT)
+            .await
+            .map_err(|error| format!("{url}: {error}"))?;
+        if answer.status() != expected {
+            return Err(format!(
+                "{url} should have answered with {expected}, but did with {}",
+                answer.status()
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a program for a terminal")]
+fn show(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,176 @@
+//! What a developer can choose: environment variables of `make dev`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// The choices, with their defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub(super) ports: Ports,
+    /// `ALLOWED_ORIGINS`, the template's parameter.
+    pub(super) allowed_origins: String,
+    /// `WIDGET_JS_URL`: the vendor's widget script instead of the stand-in.
+    pub(super) widget_script_url: Option<String>,
+    /// `WIDGET_JS_INTEGRITY`: its hash, for the script element's `integrity`.
+    pub(super) widget_script_integrity: Option<String>,
+    /// `FUNCTION_CONCURRENCY`: how many instances of each function may run at a time.
+    pub(super) concurrency: u16,
+}
+
+/// Where everything listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ports {
+    pub(super) gateway: u16,
+    pub(super) issuer: u16,
+    pub(super) airbyte: u16,
+    pub(super) demo: u16,
+    pub(super) invoke: u16,
+}
+
+const DEFAULT_CONCURRENCY: u16 = 4;
+
+/// Something that cannot be chosen.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}={value} cannot be used: expected {expected}")]
+pub struct SettingsError {
+    variable: &'static str,
+    value: String,
+    expected: &'static str,
+}
+
+impl Settings {
+    /// Reads the process's environment.
+    pub fn from_env() -> Result<Self, SettingsError> {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let set = |name: &str| lookup(name).filter(|value| !value.is_empty());
+        let number = |variable, default, expected| match set(variable) {
+            None => Ok(default),
+            Some(value) => match value.parse() {
+                Ok(number) if number > 0 => Ok(number),
+                _ => Err(SettingsError {
+                    variable,
+                    value,
+                    expected,
+                }),
+            },
+        };
+        let port = |variable, default| number(variable, default, "a port between 1 and 65535");
+        let ports = Ports {
+            gateway: port("GATEWAY_PORT", 3000)?,
+            issuer: port("ISSUER_PORT", 3001)?,
+            airbyte: port("AIRBYTE_PORT", 3002)?,
+            demo: port("DEMO_PORT", 5173)?,
+            invoke: port("INVOKE_PORT", 9000)?,
+        };
+        let demo = ports.demo;
+        Ok(Self {
+            ports,
+            allowed_origins: set("ALLOWED_ORIGINS")
+                .unwrap_or_else(|| format!("http://localhost:{demo},http://127.0.0.1:{demo}")),
+            widget_script_url: set("WIDGET_JS_URL"),
+            widget_script_integrity: set("WIDGET_JS_INTEGRITY"),
+            concurrency: number(
+                "FUNCTION_CONCURRENCY",
+                DEFAULT_CONCURRENCY,
+                "a number of instances",
+            )?,
+        })
+    }
+
+    /// Whether the demo page may call the API.
+    pub(super) fn allow_the_demo_page(&self) -> bool {
+        let origin = local_url(self.ports.demo);
+        self.allowed_origins
+            .split(',')
+            .any(|allowed| allowed.trim() == origin)
+    }
+}
+
+impl Ports {
+    /// Each port with what listens there and the variable that changes it.
+    pub(super) fn named(self) -> [(u16, &'static str, &'static str); 5] {
+        [
+            (self.gateway, "the gateway", "GATEWAY_PORT"),
+            (self.issuer, "the issuer", "ISSUER_PORT"),
+            (self.airbyte, "Airbyte's stand-in", "AIRBYTE_PORT"),
+            (self.demo, "the demo page", "DEMO_PORT"),
+            (self.invoke, "Lambda's Invoke API", "INVOKE_PORT"),
+        ]
+    }
+}
+
+/// The address that a part of the stack binds.
+pub(super) fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// The address that a developer sees.
+pub(super) fn local_url(port: u16) -> String {
+    format!("http://localhost:{port}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)]) -> Result<Settings, String> {
+        let find = |name: &str| {
+            variables
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        Settings::from_lookup(find).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn everything_has_a_default() {
+        let expected = Settings {
+            ports: Ports {
+                gateway: 3000,
+                issuer: 3001,
+                airbyte: 3002,
+                demo: 5173,
+                invoke: 9000,
+            },
+            allowed_origins: "http://localhost:5173,http://127.0.0.1:5173".to_owned(),
+            widget_script_url: None,
+            widget_script_integrity: None,
+            concurrency: 4,
+        };
+        assert_eq!(settings(&[]), Ok(expected.clone()));
+        assert_eq!(
+            settings(&[("GATEWAY_PORT", ""), ("ALLOWED_ORIGINS", "")]),
+            Ok(expected)
+        );
+    }
+
+    #[test]
+    fn the_demo_page_is_allowed_at_its_own_port_unless_origins_are_chosen() {
+        let moved = settings(&[("DEMO_PORT", "8080")]).unwrap();
+        assert_eq!(
+            moved.allowed_origins,
+            "http://localhost:8080,http://127.0.0.1:8080"
+        );
+        assert!(moved.allow_the_demo_page());
+        let chosen =
+            settings(&[("ALLOWED_ORIGINS", "https://a.example, https://b.example")]).unwrap();
+        assert!(!chosen.allow_the_demo_page());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_said_by_name() {
+        for value in ["0", "65536", "http"] {
+            assert_eq!(
+                settings(&[("ISSUER_PORT", value)]).unwrap_err(),
+                format!("ISSUER_PORT={value} cannot be used: expected a port between 1 and 65535")
+            );
+        }
+        assert_eq!(
+            settings(&[("FUNCTION_CONCURRENCY", "0")]).unwrap_err(),
+            "FUNCTION_CONCURRENCY=0 cannot be used: expected a number of instances"
+        );
+    }
+}
