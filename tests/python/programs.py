@@ -1,0 +1,168 @@
+"""Programs that tests need running: on free ports, for as long as a `with` block lasts."""
+
+import json
+import os
+import platform
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import samcli
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEV_PYTHON = REPOSITORY / ".venv/dev/bin/python"
+
+# How the template calls this machine's processor.
+ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
+
+# How long a program may take until it listens, on a busy machine.
+START_TIMEOUT = 60.0
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """This process's environment without AWS's settings and the calling make's, and with some variables more."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MAKE", "MFLAGS"))
+    }
+    return inherited | variables
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago, all different."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [listener.getsockname()[1] for listener in held]
+    for listener in held:
+        listener.close()
+    return ports
+
+
+def wait_for(condition: Callable[[], bool], what: str, timeout: float = START_TIMEOUT) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {timeout:.0f} s"
+        time.sleep(0.05)
+
+
+def accepts_connections(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def request_json(method: str, url: str, value=None, headers: dict[str, str] = {}):
+    """Sends JSON and reads JSON; `None` where there is no body. A status of 400 or more is an error."""
+    data = None if value is None else json.dumps(value).encode()
+    request = urllib.request.Request(
+        url, data, {"content-type": "application/json"} | headers, method=method
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return json.loads(response.read() or b"null")
+
+
+@contextmanager
+def listening(command: list, **options) -> Iterator[str]:
+    """Runs a program that prints `listening on URL` first, and yields the URL."""
+    process = subprocess.Popen(
+        [str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options
+    )
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("listening on "), f"{command} printed {line!r}"
+        yield line.removeprefix("listening on ").strip()
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def moto() -> Iterator["SecretsManager"]:
+    """AWS's APIs by moto, Secrets Manager and STS among them."""
+    with listening([DEV_PYTHON, REPOSITORY / "local/moto_server.py", "0"]) as url:
+        yield SecretsManager(url)
+
+
+class SecretsManager:
+    """Secrets Manager's API at a URL."""
+
+    REGION = "us-east-1"
+
+    def __init__(self, url: str):
+        self.url = url
+
+    def create(self, name: str, value: str, **more: str) -> str:
+        """Creates a secret and gives its ARN."""
+        return self._call("CreateSecret", Name=name, SecretString=value, **more)["ARN"]
+
+    def put(self, arn: str, value: str) -> None:
+        self._call("PutSecretValue", SecretId=arn, SecretString=value)
+
+    def _call(self, action: str, **parameters: str) -> dict:
+        # moto reads service and region out of the credential's scope, and checks nothing else.
+        scope = f"test/20260101/{self.REGION}/secretsmanager/aws4_request"
+        headers = {
+            "content-type": "application/x-amz-json-1.1",
+            "x-amz-target": f"secretsmanager.{action}",
+            "authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0",
+        }
+        return request_json("POST", self.url, parameters, headers)
+
+
+@contextmanager
+def airbyte() -> Iterator["Airbyte"]:
+    """The stand-in for Airbyte."""
+    subprocess.run(["cargo", "build", "--quiet", "--locked", "--package", "airbyte-sim"], cwd=REPOSITORY, check=True)
+    with listening([REPOSITORY / "target/debug/airbyte-sim", "--port", "0", "--quiet"]) as url:
+        yield Airbyte(url)
+
+
+class Airbyte:
+    """A running stand-in, and what can be asked of it. Its defaults are those of local/airbyte-sim."""
+
+    ORGANIZATION = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
+    ORGANIZATION_TOKEN = "dev-organization-token"
+
+    def __init__(self, url: str):
+        self.url = url
+
+    def sources(self) -> list[dict]:
+        return request_json("GET", f"{self.url}/_sim/sources")
+
+    def order(self, route: str, kind) -> None:
+        """Has every further request on a route go wrong."""
+        request_json("POST", f"{self.url}/_sim/faults", {"route": route, "kind": kind})
+
+    def accept_organization_tokens(self, *tokens: str) -> None:
+        request_json("PUT", f"{self.url}/_sim/settings", {"organization_tokens": list(tokens)})
+
+    def revoke_scoped_tokens(self) -> None:
+        request_json("POST", f"{self.url}/_sim/revoke-scoped-tokens")
+
+    def restore(self) -> None:
+        """Takes back what was ordered and set."""
+        request_json("DELETE", f"{self.url}/_sim/faults")
+        self.accept_organization_tokens(self.ORGANIZATION_TOKEN)
+
+
+@contextmanager
+def lambda_emulator(bootstrap: Path, environment: dict[str, str]) -> Iterator[Callable[[dict], dict]]:
+    """A function under AWS's Runtime Interface Emulator. Yields what invokes it: an event in, its result out."""
+    emulator = Path(samcli.__file__).parent / "local/rapid" / f"aws-lambda-rie-{ARCHITECTURE}"
+    invoke_port, runtime_port = free_ports(2)
+    command = [
+        str(emulator),
+        "--runtime-interface-emulator-address", f"127.0.0.1:{invoke_port}",
+        "--runtime-api-address", f"127.0.0.1:{runtime_port}",
+        str(bootstrap),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: accepts_connections(invoke_port), "the Runtime Interface Emulator listens")
+        url = f"http://127.0.0.1:{invoke_port}/2015-03-31/functions/function/invocations"
+        yield lambda event: request_json("POST", url, event)
+    finally:
+        process.terminate()
+        process.wait(timeout=START_TIMEOUT)
