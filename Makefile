@@ -4,7 +4,7 @@
 .PHONY: help dev test clean
 
 help: ## show this
-	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 dev: .venv/dev/.stamp ## run everything on this machine, with a demo page; Ctrl-C ends it
 	@cargo run --locked --package local-stack

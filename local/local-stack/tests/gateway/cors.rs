@@ -31,7 +31,7 @@ fn cors_headers(response: &Response<Bytes>) -> Vec<String> {
 
 #[tokio::test]
 async fn each_allowed_origin_gets_its_own_preflight_answer() {
-    let world = World::start().await;
+    let world = World::open().await;
     for origin in [ORIGIN, OTHER_ORIGIN] {
         let response = preflight(&world, "/token", origin).await;
         assert_eq!(response.status(), 204);
@@ -109,7 +109,7 @@ async fn the_functions_own_cors_headers_are_replaced() {
 
 #[tokio::test]
 async fn the_gateways_own_refusals_can_be_read_by_an_allowed_page() {
-    let world = World::start().await;
+    let world = World::open().await;
     for (path, status) in [("/token", 401), ("/nowhere", 404), ("/signed", 403)] {
         let response = world.post(path, &[("origin", ORIGIN)]).await;
         assert_eq!(response.status(), status);
@@ -123,7 +123,7 @@ async fn the_gateways_own_refusals_can_be_read_by_an_allowed_page() {
 
 #[tokio::test]
 async fn an_options_request_that_is_no_preflight_is_a_request_like_any_other() {
-    let world = World::start().await;
+    let world = World::open().await;
     let request = Request::options(world.url("/token"))
         .header("origin", ORIGIN)
         .body(Full::default())

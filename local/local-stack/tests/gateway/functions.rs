@@ -8,11 +8,13 @@ use http_body_util::Full;
 use local_stack::gateway::{Gateway, Options};
 use serde_json::json;
 
-use crate::support::{ANY_PORT, Changes, InvokeResult, World, header, message, soon, template};
+use crate::support::{
+    ANY_PORT, Changes, InvokeResult, NOWHERE, World, header, message, soon, template,
+};
 
 #[tokio::test]
 async fn a_function_gets_the_request_and_its_answer_comes_back() {
-    let world = World::start().await;
+    let world = World::open().await;
     world.lambda.answer(InvokeResult::Result(json!({
         "statusCode": 201,
         "headers": {"content-type": "application/problem+json", "cache-control": "no-store"},
@@ -63,7 +65,7 @@ async fn a_function_gets_the_request_and_its_answer_comes_back() {
 
 #[tokio::test]
 async fn a_body_of_no_known_text_type_arrives_as_base64() {
-    let world = World::start().await;
+    let world = World::open().await;
     for content_type in [
         None,
         Some("application/x-www-form-urlencoded"),
@@ -87,7 +89,7 @@ async fn a_body_of_no_known_text_type_arrives_as_base64() {
 
 #[tokio::test]
 async fn routes_that_are_not_in_the_template_are_not_found() {
-    let world = World::start().await;
+    let world = World::open().await;
     let get = Request::get(world.url("/open"))
         .body(Full::default())
         .unwrap();
@@ -106,7 +108,7 @@ async fn routes_that_are_not_in_the_template_are_not_found() {
 
 #[tokio::test]
 async fn json_without_a_status_is_taken_for_a_200() {
-    let world = World::start().await;
+    let world = World::open().await;
     world
         .lambda
         .answer(InvokeResult::Result(json!({"hello": "world"})));
@@ -118,7 +120,7 @@ async fn json_without_a_status_is_taken_for_a_200() {
 
 #[tokio::test]
 async fn a_function_that_fails_is_a_500_and_the_console_says_why() {
-    let world = World::start().await;
+    let world = World::open().await;
     let cases = [
         (
             InvokeResult::Raw(500, r#"{"errorMessage":"boom"}"#),
@@ -151,13 +153,13 @@ async fn a_function_that_cannot_be_reached_is_a_500_and_the_console_says_where()
     let seen = Arc::clone(&lines);
     let gateway = Gateway::start(Options {
         address: ANY_PORT,
-        template: template("http://127.0.0.1:9", &Changes::default()),
+        template: template(NOWHERE, &Changes::default()),
         functions: BTreeMap::from([("mint-token".to_owned(), endpoint.to_owned())]),
         console: Arc::new(move |line| seen.lock().unwrap().push(line.to_owned())),
     })
     .await
     .unwrap();
-    let world = World::start().await;
+    let world = World::open().await;
     let request = Request::post(format!("{}/open", gateway.url()))
         .body(Full::default())
         .unwrap();
@@ -180,7 +182,7 @@ async fn a_function_that_cannot_be_reached_is_a_500_and_the_console_says_where()
 async fn a_route_to_an_unknown_function_keeps_the_gateway_from_starting() {
     let error = Gateway::start(Options {
         address: ANY_PORT,
-        template: template("http://127.0.0.1:9", &Changes::default()),
+        template: template(NOWHERE, &Changes::default()),
         functions: BTreeMap::new(),
         console: Arc::new(|_| {}),
     })
@@ -194,7 +196,7 @@ async fn a_route_to_an_unknown_function_keeps_the_gateway_from_starting() {
 
 #[tokio::test]
 async fn who_runs_longer_than_its_timeout_has_failed() {
-    let world = World::start_with(Changes {
+    let world = World::open_with(Changes {
         function_timeout: 1,
         ..Changes::default()
     })
@@ -213,7 +215,7 @@ async fn who_runs_longer_than_its_timeout_has_failed() {
 
 #[tokio::test]
 async fn the_gateway_waits_no_longer_than_the_integration_says() {
-    let world = World::start_with(Changes {
+    let world = World::open_with(Changes {
         integration_timeout: 100,
         ..Changes::default()
     })

@@ -14,11 +14,11 @@ use local_stack::issuer::Issuer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Changes, World, authority, message, soon, template};
+use crate::support::{Changes, NOWHERE, World, authority, message, soon, template};
 
 #[tokio::test]
 async fn a_body_of_the_limit_passes_and_one_byte_more_does_not() {
-    let world = World::start().await;
+    let world = World::open().await;
     let post = async |length: usize| {
         let request = Request::post(world.url("/open")).header("content-type", "text/plain");
         world
@@ -39,7 +39,7 @@ async fn a_body_of_the_limit_passes_and_one_byte_more_does_not() {
 
 #[tokio::test]
 async fn a_body_of_unknown_length_is_limited_as_well() {
-    let world = World::start().await;
+    let world = World::open().await;
     let chunk = Bytes::from(vec![b'a'; 1024 * 1024]);
     let chunks = (0..11).map(move |_| Ok::<_, std::io::Error>(Frame::data(chunk.clone())));
     let body = StreamBody::new(futures_util::stream::iter(chunks));
@@ -59,7 +59,7 @@ async fn a_body_of_unknown_length_is_limited_as_well() {
 
 #[tokio::test]
 async fn a_client_that_asks_first_is_told_before_it_sends() {
-    let world = World::start().await;
+    let world = World::open().await;
     let mut stream = TcpStream::connect(authority(&world)).await.unwrap();
     let head = format!(
         "POST /open HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
@@ -92,7 +92,7 @@ async fn head_of(world: &World, length: usize) -> String {
 
 #[tokio::test]
 async fn a_head_of_the_limit_passes_and_one_byte_more_does_not() {
-    let world = World::start().await;
+    let world = World::open().await;
     let passes = head_of(&world, MAX_HEAD_BYTES).await;
     assert!(passes.starts_with("HTTP/1.1 200"), "{passes}");
     let refused = head_of(&world, MAX_HEAD_BYTES + 1).await;
@@ -139,7 +139,7 @@ async fn nothing_listens_on_an_address_that_others_can_reach() {
         "0.0.0.0:0 is not a loopback address, and the local stack listens on nothing else";
     let gateway = Gateway::start(Options {
         address: everywhere,
-        template: template("http://127.0.0.1:9", &Changes::default()),
+        template: template(NOWHERE, &Changes::default()),
         functions: [("mint-token".to_owned(), "http://127.0.0.1:9/".to_owned())].into(),
         console: Arc::new(|_| {}),
     });
@@ -152,7 +152,7 @@ async fn nothing_listens_on_an_address_that_others_can_reach() {
 
 #[tokio::test]
 async fn a_dropped_gateway_closes_its_port_and_connections() {
-    let world = World::start().await;
+    let world = World::open().await;
     let address = authority(&world);
     let mut open = TcpStream::connect(&address).await.unwrap();
     open.write_all(b"POST /open HTTP/1.1\r\n").await.unwrap();

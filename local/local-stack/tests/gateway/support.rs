@@ -117,12 +117,15 @@ impl Default for Changes {
 
 /// A gateway and everything around it.
 pub(crate) struct World {
-    pub(crate) issuer: Issuer,
     pub(crate) lambda: Lambda,
+    issuer: Option<Issuer>,
     gateway: Gateway,
     console: Arc<Mutex<Vec<String>>>,
     client: Client<HttpConnector, Full<Bytes>>,
 }
+
+/// Nothing listens on the discard port.
+pub(crate) const NOWHERE: &str = "http://127.0.0.1:9";
 
 impl World {
     pub(crate) async fn start() -> Self {
@@ -131,24 +134,27 @@ impl World {
 
     pub(crate) async fn start_with(changes: Changes) -> Self {
         let issuer = Issuer::start(ANY_PORT).await.unwrap();
-        let lambda = Lambda::start().await;
-        let issuer_url = issuer.url().to_owned();
-        Self::assemble(issuer, lambda, &issuer_url, changes).await
+        let url = issuer.url().to_owned();
+        Self::assemble(Some(issuer), &url, changes).await
     }
 
-    /// With an authorizer that looks for its keys elsewhere.
-    pub(crate) async fn start_with_issuer_url(issuer_url: &str) -> Self {
+    /// With an issuer that the gateway cannot reach.
+    pub(crate) async fn start_with_issuer_out_of_reach() -> Self {
         let issuer = Issuer::start(ANY_PORT).await.unwrap();
-        Self::assemble(
-            issuer,
-            Lambda::start().await,
-            issuer_url,
-            Changes::default(),
-        )
-        .await
+        Self::assemble(Some(issuer), NOWHERE, Changes::default()).await
     }
 
-    async fn assemble(issuer: Issuer, lambda: Lambda, issuer_url: &str, changes: Changes) -> Self {
+    /// Without an issuer, for what needs no tokens.
+    pub(crate) async fn open() -> Self {
+        Self::open_with(Changes::default()).await
+    }
+
+    pub(crate) async fn open_with(changes: Changes) -> Self {
+        Self::assemble(None, NOWHERE, changes).await
+    }
+
+    async fn assemble(issuer: Option<Issuer>, issuer_url: &str, changes: Changes) -> Self {
+        let lambda = Lambda::start().await;
         let console = Arc::new(Mutex::new(Vec::new()));
         let lines = Arc::clone(&console);
         let gateway = Gateway::start(Options {
@@ -161,12 +167,16 @@ impl World {
         .unwrap();
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self {
-            issuer,
             lambda,
+            issuer,
             gateway,
             console,
             client,
         }
+    }
+
+    pub(crate) fn issuer(&self) -> &Issuer {
+        self.issuer.as_ref().unwrap()
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -180,7 +190,10 @@ impl World {
 
     /// An `authorization` header that is accepted.
     pub(crate) fn bearer(&self, subject: &str) -> String {
-        format!("Bearer {}", self.issuer.token(&self.issuer.claims(subject)))
+        format!(
+            "Bearer {}",
+            self.issuer().token(&self.issuer().claims(subject))
+        )
     }
 
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Response<Bytes> {
