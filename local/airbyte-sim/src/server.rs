@@ -35,6 +35,9 @@ const LONGEST_BODY: usize = 16 << 20;
 /// How long to wait before accepting again when no connection can be accepted, for want of file descriptors usually.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
 /// What the server can be told while it runs.
 pub(crate) enum Command {
     /// To end every connection and refuse new ones.
@@ -47,9 +50,7 @@ pub(crate) enum Command {
 enum Door {
     Open(TcpListener),
     /// The port is kept from others, but nobody listens on it: connections are refused.
-    Closed {
-        _reserved: TcpSocket,
-    },
+    Closed(TcpSocket),
 }
 
 /// Serves until the task that runs this is aborted.
@@ -70,13 +71,13 @@ pub(crate) async fn run(
                 connections.spawn(serve_connection(stream, number, Arc::clone(&state), router.clone()));
             }
             Some(command) = commands.recv() => {
-                drop(door);
                 let (next, reply) = match command {
                     Command::Refuse(reply) => {
+                        drop(door);
                         connections.shutdown().await;
-                        (reserve(address).map(|socket| Door::Closed { _reserved: socket }), reply)
+                        (reserve(address).map(Door::Closed), reply)
                     }
-                    Command::Accept(reply) => (TcpListener::bind(address).await.map(Door::Open), reply),
+                    Command::Accept(reply) => (open(door), reply),
                 };
                 match next {
                     Ok(next) => door = next,
@@ -103,6 +104,15 @@ fn router(state: &Arc<State>) -> Router {
         .with_state(Arc::clone(state))
 }
 
+/// The port is never let go of in between: a socket that is bound anew could meet a copy of the old one, in a process that
+/// is just being started.
+fn open(door: Door) -> io::Result<Door> {
+    match door {
+        Door::Open(_) => Ok(door),
+        Door::Closed(reserved) => reserved.listen(BACKLOG).map(Door::Open),
+    }
+}
+
 /// A socket that is bound to the address and does not listen.
 fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() {
@@ -123,7 +133,7 @@ async fn next_connection(door: &Door) -> TcpStream {
                 Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
             }
         },
-        Door::Closed { .. } => std::future::pending().await,
+        Door::Closed(_) => std::future::pending().await,
     }
 }
 
