@@ -20,7 +20,7 @@ const USERS: u32 = 5_000;
 
 /// How much resident memory may grow after the warm-up, in KiB. Tokens of all users, kept for ever, would take several
 /// times that.
-const MAX_GROWTH_KIB: u32 = 1024;
+const MAX_GROWTH_KIB: u32 = 512;
 
 /// A function and the calls it gets.
 struct Subject {

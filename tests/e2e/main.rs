@@ -12,6 +12,8 @@ mod create_source;
 mod credential;
 mod errors;
 mod exchange;
+#[cfg(target_os = "linux")] // it reads /proc
+mod memory;
 mod mint_token;
 mod origins;
 mod rejections;
