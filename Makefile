@@ -18,6 +18,23 @@ test: .venv/test/.stamp .venv/dev/.stamp ## check and test everything
 	cargo test --workspace --locked --no-fail-fast
 	.venv/test/bin/pytest tests/template
 
+# The functions as they are deployed. One by one: cargo unites the features of all that it builds at once.
+build_release = for package in mint-token create-source floor; do cargo build --release --locked --package $$package || exit; done
+
+.PHONY: bench leak load
+bench: ## measure cold starts, requests, memory and size; BENCH_ROUNDS and BENCH_WARM set how much
+	@$(build_release)
+	cargo run --release --locked --package bench
+	cargo bench --locked --package shared --bench token -- --warm-up-time 0.5 --measurement-time 1
+
+leak: ## see whether memory stays what it is over 20,000 invocations
+	@$(build_release)
+	cargo run --release --locked --package bench -- leak
+
+load: .venv/dev/.stamp ## load the local stack for a minute, with faults; needs wrk
+	cargo build --locked --package local-stack
+	cargo run --locked --package bench -- load
+
 # `--clear`, so that nothing is left of a version that is no longer pinned.
 .venv/test/.stamp: tests/requirements.txt
 	python3 -m venv --clear .venv/test

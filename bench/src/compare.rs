@@ -129,8 +129,8 @@ fn measure(subject: &Subject, upstreams: &Upstreams, warm: Option<u32>) -> Resul
     }
     latencies.sort_unstable();
     let warm = Warm {
-        p50: percentile(&latencies, 50),
-        p99: percentile(&latencies, 99),
+        p50: crate::percentile(&latencies, 50),
+        p99: crate::percentile(&latencies, 99),
         cpu,
         traffic,
         peak_kib: process.peak_resident_kib()?,
@@ -140,14 +140,6 @@ fn measure(subject: &Subject, upstreams: &Upstreams, warm: Option<u32>) -> Resul
         start,
         warm: Some(warm),
     })
-}
-
-fn percentile(sorted: &[Duration], percent: usize) -> Duration {
-    let last = sorted.len().saturating_sub(1);
-    sorted
-        .get(last * percent / 100)
-        .copied()
-        .unwrap_or_default()
 }
 
 fn size(program: &Path) -> Result<Size> {

@@ -5,13 +5,16 @@
 //!   the network (the upstreams answer at once, in plain HTTP), and Lambda's own part of a cold start. `BENCH_ROUNDS` and
 //!   `BENCH_WARM` set how many cold starts there are of each, and how many invocations in a warm run.
 //! - `bench leak` invokes each 20,000 times for 5,000 users and fails if memory or open files grow.
+//! - `bench load` floods the whole local stack, makes Airbyte's stand-in fail for a part of the time, and fails if any
+//!   source is lost, doubled, or in another user's workspace.
 //!
-//! The programs are looked for beside this one. `make bench` and `make leak` build them first.
+//! The programs are looked for beside this one. `make bench`, `make leak` and `make load` build them first.
 
 mod compare;
 mod function;
 mod http;
 mod leak;
+mod load;
 mod machine;
 mod process;
 mod runtime_api;
@@ -22,6 +25,7 @@ mod upstreams;
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use compare::Extent;
 
@@ -51,7 +55,8 @@ fn run() -> Result<()> {
             },
         ),
         ["leak"] => leak::run(programs),
-        _ => Err("usage: bench [leak]".into()),
+        ["load"] => load::run(programs),
+        _ => Err("usage: bench [leak|load]".into()),
     }
 }
 
@@ -64,6 +69,15 @@ fn number(variable: &str, default: u32) -> Result<u32> {
             _ => Err(format!("{variable}={value} is not a number from 1 on").into()),
         },
     }
+}
+
+/// Of durations in order; zero if there are none.
+fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    let last = sorted.len().saturating_sub(1);
+    sorted
+        .get(last * percent / 100)
+        .copied()
+        .unwrap_or_default()
 }
 
 fn print(text: &str) -> Result<()> {

@@ -1,0 +1,27 @@
+-- A script for wrk: POST /token by one user after the other.
+-- Its argument is a file of bearer tokens, one a line. Ends with a line of figures for `bench load` to read.
+
+local tokens = {}
+local turn = 0
+
+function init(arguments)
+  for token in io.lines(arguments[1]) do
+    tokens[#tokens + 1] = token
+  end
+end
+
+function request()
+  turn = turn % #tokens + 1
+  return wrk.format("POST", nil, { authorization = "Bearer " .. tokens[turn] })
+end
+
+-- Times are in microseconds. A status of 400 or above counts as an error.
+function done(summary, latency)
+  local errors = summary.errors
+  io.write(string.format(
+    "figures %d %d %d %d %d %d %d\n",
+    summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(99), latency.max,
+    errors.status, errors.connect + errors.read + errors.write + errors.timeout
+  ))
+end
