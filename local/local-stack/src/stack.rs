@@ -25,10 +25,9 @@ use tokio::signal::unix::{SignalKind, signal};
 pub use settings::{Settings, SettingsError};
 
 use crate::client::Client;
-use crate::demo::{self, PageConfig};
+use crate::demo::{Demo, PageConfig};
 use crate::gateway::{Gateway, Options};
 use crate::issuer::{DEFAULT_AUDIENCE, Issuer};
-use crate::server::Server;
 use crate::template::Template;
 use children::Children;
 use console::{Console, print};
@@ -59,7 +58,7 @@ struct Running {
     _airbyte: Airbyte,
     _issuer: Issuer,
     _gateway: Gateway,
-    _demo: Server,
+    _demo: Demo,
     _invoke_api: InvokeApi,
 }
 
@@ -156,14 +155,14 @@ async fn start(
         .await
         .map_err(failed("Lambda's Invoke API"))?;
     let config = page_config(settings, templates(&airbyte.url()).await?);
-    let demo = demo::serve(
+    let demo = Demo::start(
         loopback(ports.demo),
         Path::new(DEMO_PAGE),
         Path::new(WIDGET_SCRIPT),
-        config,
     )
     .await
     .map_err(failed("the demo page"))?;
+    demo.configure(config).map_err(failed("the demo page"))?;
 
     functions::build(children, &template).await?;
     print("Starting the functions");
@@ -214,6 +213,7 @@ fn page_config(settings: &Settings, templates: Vec<Value>) -> PageConfig {
     PageConfig {
         api_url: local_url(settings.ports.gateway),
         issuer_url: local_url(settings.ports.issuer),
+        airbyte_url: local_url(settings.ports.airbyte),
         widget_script_url: settings
             .widget_script_url
             .clone()
