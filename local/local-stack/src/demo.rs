@@ -102,10 +102,7 @@ async fn config(State(page): State<Arc<OnceLock<Page>>>) -> Response {
     }
 }
 
-async fn with_headers(
-    State(page): State<Arc<OnceLock<Page>>>,
-    mut response: Response,
-) -> Response {
+async fn with_headers(State(page): State<Arc<OnceLock<Page>>>, mut response: Response) -> Response {
     let headers = response.headers_mut();
     // So that a reload shows what was just saved.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -172,9 +169,7 @@ mod tests {
             templates: vec![],
         };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let demo = Demo::start(address, folder.path(), &script)
-            .await
-            .unwrap();
+        let demo = Demo::start(address, folder.path(), &script).await.unwrap();
         let url = demo.url();
 
         let get = async |path: &str| {

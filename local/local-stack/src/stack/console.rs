@@ -2,43 +2,52 @@
 
 use std::sync::{Mutex, PoisonError};
 
-/// Prints lines on standard error, or keeps them back while the stack starts.
+/// Prints lines on standard error while the stack runs.
 #[derive(Debug)]
-pub(super) struct Console {
-    held: Mutex<Option<Vec<String>>>,
+pub(super) struct Console(Mutex<Mode>);
+
+#[derive(Debug)]
+enum Mode {
+    /// While the stack starts: lines are of interest only if something goes wrong.
+    KeepingBack(Vec<String>),
+    Printing,
+    /// While it stops: what others say then is only that they are being ended.
+    Silent,
 }
 
 impl Console {
-    /// Keeps lines back until it is told otherwise.
-    pub(super) fn holding() -> Self {
-        Self {
-            held: Mutex::new(Some(Vec::new())),
-        }
+    pub(super) fn keeping_back() -> Self {
+        Self(Mutex::new(Mode::KeepingBack(Vec::new())))
     }
 
     pub(super) fn say(&self, line: &str) {
-        match &mut *self.held.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(held) => held.push(line.to_owned()),
-            None => print(line),
+        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Mode::KeepingBack(lines) => lines.push(line.to_owned()),
+            Mode::Printing => print(line),
+            Mode::Silent => {}
         }
     }
 
-    /// Prints lines from now on. Those kept back are of interest only if something went wrong.
-    pub(super) fn forget(&self) {
-        self.held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+    /// Forgets what was kept back, and prints every line from now on.
+    pub(super) fn start_printing(&self) {
+        self.change(Mode::Printing);
     }
 
-    /// Prints what was kept back, and from now on every line.
-    pub(super) fn release(&self) {
-        let held = self
-            .held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        held.into_iter().flatten().for_each(|line| print(&line));
+    /// Prints what was kept back, if anything still is.
+    pub(super) fn print_what_was_kept_back(&self) {
+        if let Mode::KeepingBack(lines) = self.change(Mode::Printing) {
+            lines.iter().for_each(|line| print(line));
+        }
+    }
+
+    /// Prints nothing from now on.
+    pub(super) fn fall_silent(&self) {
+        self.change(Mode::Silent);
+    }
+
+    fn change(&self, mode: Mode) -> Mode {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *current, mode)
     }
 }
 

@@ -204,7 +204,10 @@ async fn pass_on(
         if let Some(shown) = shown(&name, &line) {
             console.say(&shown);
         }
-        if line.trim_start().starts_with("ERROR command exited") {
+        if line.trim_start().starts_with("ERROR command ") {
+            console.say(&format!(
+                "{name} | an instance has ended; it starts again when a file of its code is saved"
+            ));
             crashed.send_replace(true);
         }
     }
@@ -213,24 +216,27 @@ async fn pass_on(
 /// A line as it is shown, if it is of interest: what the function printed, and what cargo says of a build.
 fn shown(name: &str, line: &str) -> Option<String> {
     /// Beginnings of lines that cargo-lambda and cargo print whenever an instance starts or is replaced.
-    const NOISE: [&str; 8] = [
+    const BEGINNINGS: [&str; 7] = [
         "INFO ",
-        "Finished `",
+        "Finished ",
         "Running `",
-        "Blocking waiting for file lock",
         "Caused by:",
         "process didn't exit successfully",
         "ERROR while waiting on process err=io(waiting on process group)",
         "ERROR runtime error err=io(waiting on process group)",
     ];
-    /// cargo-lambda sets this variable, and the runtime warns of it at every start.
-    const NOT_OURS: &str = "AWS_LAMBDA_MAX_CONCURRENCY";
+    /// Noise at any place of a line: several instances start at once, and cargo's lines get mixed up.
+    const PARTS: [&str; 3] = [
+        "Blocking waiting for file lock",
+        "` profile [",
+        // cargo-lambda sets this variable, and the runtime warns of it at every start.
+        "AWS_LAMBDA_MAX_CONCURRENCY",
+    ];
 
     let text = line.trim();
-    if text.is_empty()
-        || NOISE.iter().any(|noise| text.starts_with(noise))
-        || text.contains(NOT_OURS)
-    {
+    let is_noise = BEGINNINGS.iter().any(|noise| text.starts_with(noise))
+        || PARTS.iter().any(|noise| text.contains(noise));
+    if text.is_empty() || is_noise {
         None
     } else if text.starts_with('{') {
         // The function's own log, one JSON object a line.

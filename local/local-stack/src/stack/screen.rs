@@ -31,11 +31,11 @@ Everything runs. Open the demo page:
 {note}
 A token for alice:
 
-  curl -sS -X POST {api}/token {bearer}
+  curl -sSw '\\n' -X POST {api}/token {bearer}
 
 A source in her workspace:
 
-  curl -sS {api}/sources -H 'content-type: application/json' {bearer} -d '{{\"source_config_template_id\": \"{TEMPLATE}\", \"connection_configuration\": {{\"count\": 10}}}}'
+  curl -sSw '\\n' {api}/sources -H 'content-type: application/json' {bearer} -d '{{\"source_config_template_id\": \"{TEMPLATE}\", \"connection_configuration\": {{\"count\": 10}}}}'
 
 Put another name for alice to be someone else. A function alone, with an event:
 

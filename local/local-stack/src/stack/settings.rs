@@ -8,6 +8,8 @@ pub struct Settings {
     pub(super) ports: Ports,
     /// `ALLOWED_ORIGINS`, the template's parameter.
     pub(super) allowed_origins: String,
+    /// `PARAMETER_OVERRIDES`: more of the template's parameters, as `sam deploy --parameter-overrides` takes them.
+    pub(super) parameter_overrides: Vec<(String, String)>,
     /// `WIDGET_JS_URL`: the vendor's widget script instead of the stand-in.
     pub(super) widget_script_url: Option<String>,
     /// `WIDGET_JS_INTEGRITY`: its hash, for the script element's `integrity`.
@@ -65,10 +67,15 @@ impl Settings {
             invoke: port("INVOKE_PORT", 9000)?,
         };
         let demo = ports.demo;
+        let parameter_overrides = set("PARAMETER_OVERRIDES").unwrap_or_default();
         Ok(Self {
             ports,
             allowed_origins: set("ALLOWED_ORIGINS")
                 .unwrap_or_else(|| format!("http://localhost:{demo},http://127.0.0.1:{demo}")),
+            parameter_overrides: parameter_overrides
+                .split_whitespace()
+                .map(override_of)
+                .collect::<Result<_, _>>()?,
             widget_script_url: set("WIDGET_JS_URL"),
             widget_script_integrity: set("WIDGET_JS_INTEGRITY"),
             concurrency: number(
@@ -86,6 +93,18 @@ impl Settings {
             .split(',')
             .any(|allowed| allowed.trim() == origin)
     }
+}
+
+/// `Name=value`.
+fn override_of(text: &str) -> Result<(String, String), SettingsError> {
+    let split = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    split
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| SettingsError {
+            variable: "PARAMETER_OVERRIDES",
+            value: text.to_owned(),
+            expected: "Name=value, separated by spaces",
+        })
 }
 
 impl Ports {
@@ -136,6 +155,7 @@ mod tests {
                 invoke: 9000,
             },
             allowed_origins: "http://localhost:5173,http://127.0.0.1:5173".to_owned(),
+            parameter_overrides: vec![],
             widget_script_url: None,
             widget_script_integrity: None,
             concurrency: 4,
@@ -158,6 +178,24 @@ mod tests {
         let chosen =
             settings(&[("ALLOWED_ORIGINS", "https://a.example, https://b.example")]).unwrap();
         assert!(!chosen.allow_the_demo_page());
+    }
+
+    #[test]
+    fn overrides_are_pairs_separated_by_spaces() {
+        let chosen = settings(&[(
+            "PARAMETER_OVERRIDES",
+            "LogLevel=debug  JwtAudience=a,b Empty=",
+        )])
+        .unwrap();
+        let pairs = [("LogLevel", "debug"), ("JwtAudience", "a,b"), ("Empty", "")];
+        assert_eq!(
+            chosen.parameter_overrides,
+            pairs.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
+        assert_eq!(
+            settings(&[("PARAMETER_OVERRIDES", "LogLevel")]).unwrap_err(),
+            "PARAMETER_OVERRIDES=LogLevel cannot be used: expected Name=value, separated by spaces"
+        );
     }
 
     #[test]
