@@ -36,7 +36,9 @@ impl Console {
     /// Prints what was kept back, if anything still is.
     pub(super) fn print_what_was_kept_back(&self) {
         if let Mode::KeepingBack(lines) = self.change(Mode::Printing) {
-            lines.iter().for_each(|line| print(line));
+            for line in lines {
+                print(&line);
+            }
         }
     }
 
