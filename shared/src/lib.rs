@@ -18,6 +18,7 @@ pub mod config;
 pub mod event;
 pub mod http_client;
 pub mod invocation;
+pub mod json;
 pub mod mint;
 pub mod organization;
 pub mod origin;
