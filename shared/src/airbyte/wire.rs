@@ -3,13 +3,16 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::hash::{BuildHasher as _, RandomState};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Number, Value};
 use uuid::Uuid;
 
-use crate::problem::{Fault, pointer};
+use crate::json::{self, Token};
+use crate::problem::{Fault, Problem, pointer};
 
 /// Where an application's id and secret are exchanged.
 pub const APPLICATION_TOKEN_PATH: &str = "/api/v1/account/applications/token";
@@ -113,40 +116,54 @@ impl Rejection {
             message: text("detail")
                 .or_else(|| text("message"))
                 .or_else(|| text("title")),
-            faults: fastapi.chain(micronaut).take(50).collect(),
+            faults: fastapi
+                .chain(micronaut)
+                .take(Problem::MOST_FAULTS)
+                .collect(),
         }
     }
 
     /// The same without anything that repeats a value of what was sent: a validator that says `'hunter2' is too short`
     /// must not bring the password into an error or a log. Of a place that does, only what leads up to it stays.
+    ///
+    /// Takes time and memory in proportion to what was sent, and to the number of texts.
     #[must_use]
     pub fn without(mut self, sent: &RawValue) -> Self {
         let sent = Sent::of(sent);
-        // Cut to length only now: half of a value would not be recognised.
-        let short = |text: &str| text.chars().take(Self::LONGEST).collect::<String>();
         self.message = self
             .message
             .filter(|message| !sent.repeated_in(message))
             .as_deref()
-            .map(short);
+            .map(beginning);
         for fault in &mut self.faults {
             fault.detail = match &fault.detail {
                 detail if sent.repeated_in(detail) => Cow::Borrowed("is not valid"),
-                detail => Cow::Owned(short(detail)),
+                detail => Cow::Owned(beginning(detail)),
             };
             let parts = fault.pointer.split('/').skip(1);
-            let safe =
-                parts.take_while(|part| sent.names.contains(*part) || !sent.repeated_in(part));
+            let safe = parts.take_while(|part| {
+                let text = part.replace("~1", "/").replace("~0", "~");
+                sent.names.contains(&text) || !sent.repeated_in(&text)
+            });
             fault.pointer = safe.fold(String::new(), |pointer, part| pointer + "/" + part);
         }
         self
     }
+}
 
-    const LONGEST: usize = 300;
+/// The most characters that are told of a text.
+const LONGEST: usize = 300;
+
+fn beginning(text: &str) -> String {
+    text.chars().take(LONGEST).collect()
 }
 
 /// `{"loc": ["body", "connection_configuration", "host"], "msg": "Field required", "type": "missing"}`.
 fn fastapi_fault(error: &Value) -> Option<Fault> {
+    /// A configuration has 64 levels at most, and is a member itself.
+    const DEEPEST_PLACE: usize = 65;
+    /// Bytes. Pointers cut longer names, and of a value that is cut the rest would not be recognised.
+    const LONGEST_PART: usize = 100;
     let message = one_line(error.get("msg")?.as_str()?);
     let place = error
         .get("loc")
@@ -161,6 +178,8 @@ fn fastapi_fault(error: &Value) -> Option<Fault> {
             part.as_str()
                 .map_or_else(|| Cow::Owned(part.to_string()), Cow::Borrowed)
         })
+        .take_while(|part| part.len() <= LONGEST_PART)
+        .take(DEEPEST_PLACE)
         .collect();
     Some(Fault::new(
         pointer(place.iter().map(AsRef::as_ref)),
@@ -177,63 +196,120 @@ fn one_line(text: &str) -> String {
 /// What a connection configuration holds.
 #[derive(Default)]
 struct Sent {
-    /// Its members' names, as JSON pointers write them: saying one again gives nothing away.
+    /// Its members' names: saying one again gives nothing away.
     names: HashSet<String>,
-    /// Its strings, line by line, and its numbers.
-    values: Vec<String>,
+    /// Hashes of its strings and numbers: of a short one as a whole, of a longer one of every [`RUN`] characters in a
+    /// row. Hashes, since a hostile configuration has a million of them.
+    pieces: HashSet<u64>,
+    hasher: RandomState,
 }
+
+/// Of a value longer than this, no so many characters in a row are told: validators abridge long values in the middle.
+const RUN: usize = 16;
+
+/// A value of fewer bytes counts as repeated only where it is a word of its own: an `id` is in every `invalid`.
+const SHORTEST_INSIDE: usize = 4;
 
 impl Sent {
     fn of(configuration: &RawValue) -> Self {
         let mut sent = Self::default();
-        if let Ok(configuration) = serde_json::from_str(configuration.get()) {
-            sent.add(&configuration);
+        for token in json::tokens(configuration) {
+            match token {
+                Token::Name(quoted) => sent.names.extend(json::text(quoted).map(Cow::into_owned)),
+                Token::String(quoted) => {
+                    if let Some(text) = json::text(quoted) {
+                        sent.add(&text);
+                    }
+                }
+                Token::Number(number) => {
+                    sent.add(number);
+                    // As programs print it.
+                    if let Ok(number) = serde_json::from_str::<Number>(number) {
+                        sent.add(&number.to_string());
+                    }
+                }
+                _ => {}
+            }
         }
         sent
     }
 
-    fn add(&mut self, value: &Value) {
-        match value {
-            Value::String(text) => {
-                let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-                self.values.extend(lines.map(without_escapes));
-            }
-            Value::Number(number) => self.values.push(number.to_string()),
-            Value::Array(items) => items.iter().for_each(|item| self.add(item)),
-            Value::Object(members) => {
-                for (name, value) in members {
-                    self.names.insert(pointer([name.as_str()]).split_off(1));
-                    self.add(value);
-                }
-            }
-            Value::Null | Value::Bool(_) => {}
+    fn add(&mut self, value: &str) {
+        self.add_line(value);
+        if value.contains(char::is_control) {
+            value
+                .split(char::is_control)
+                .for_each(|line| self.add_line(line));
+        }
+        if !value.is_ascii() {
+            self.add_line(&ascii(value));
         }
     }
 
+    fn add_line(&mut self, line: &str) {
+        let line = plain(line);
+        let line = line.trim();
+        if line.is_empty() {
+            return;
+        }
+        let begins = line.char_indices().map(|(at, _)| at);
+        let ends = begins.clone().skip(RUN).chain([line.len()]);
+        for (begin, end) in begins.zip(ends) {
+            self.pieces.insert(self.hasher.hash_one(&line[begin..end]));
+        }
+    }
+
+    /// Looks a little further than what is told of a text: a value that is cut there must be recognised too.
     fn repeated_in(&self, text: &str) -> bool {
-        let text = without_escapes(text);
-        self.values.iter().any(|value| contains_word(&text, value))
+        let text: String = plain(text).chars().take(LONGEST + RUN).collect();
+        let bounds: Vec<usize> = text
+            .char_indices()
+            .map(|(at, _)| at)
+            .chain([text.len()])
+            .collect();
+        let mut pieces = bounds.iter().enumerate().flat_map(|(index, &begin)| {
+            let ends = bounds[index + 1..].iter().take(RUN);
+            ends.map(move |&end| begin..end)
+        });
+        pieces.any(|piece| {
+            self.pieces
+                .contains(&self.hasher.hash_one(&text[piece.clone()]))
+                && (piece.len() >= SHORTEST_INSIDE
+                    || is_word(&text[..piece.start], &text[piece.end..]))
+        })
     }
 }
 
-/// Validators quote with and without escapes: comparing is done without any.
-fn without_escapes(text: &str) -> String {
-    text.replace('\\', "")
+/// Whether what stands between the two is a word of its own.
+fn is_word(before: &str, after: &str) -> bool {
+    let ends = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+    ends(before.chars().next_back()) && ends(after.chars().next())
 }
 
-/// Whether `value` stands in `text`: anywhere if it is long, as a word of its own if it is short.
-fn contains_word(text: &str, value: &str) -> bool {
-    text.match_indices(value).any(|(at, _)| {
-        let alone = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
-        value.len() >= 4
-            || (alone(text[..at].chars().next_back())
-                && alone(text[at + value.len()..].chars().next()))
-    })
+/// Validators quote with and without escapes: comparing is done without any.
+fn plain(text: &str) -> String {
+    one_line(text).replace('\\', "")
+}
+
+/// With `\u00e4` for `ä`, as many a JSON writer has it.
+fn ascii(text: &str) -> String {
+    let mut ascii = String::new();
+    for c in text.chars() {
+        if c.is_ascii() {
+            ascii.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(ascii, "\\u{unit:04x}");
+            }
+        }
+    }
+    ascii
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn parse(body: &Value) -> Rejection {
@@ -362,6 +438,109 @@ mod tests {
         // 299 characters, then the value: cutting first would leave its first letter.
         let long = format!("{} it's \\ back", "x".repeat(298));
         assert_eq!(parse(&json!({"detail": long})).without(&sent).message, None);
+    }
+
+    #[test]
+    fn a_value_is_recognised_however_it_is_quoted() {
+        for (sent, said) in [
+            // JSON and Python inside of a text.
+            (r#"{"p": "pässwörd"}"#, r"{'p': 'p\u00e4ssw\u00f6rd'}"),
+            (
+                r#"{"p": "\ud83d\ude00 and more"}"#,
+                r#""\ud83d\ude00 and more""#,
+            ),
+            (r#"{"p": "tab\tand bell\u0007"}"#, "tab\tand bell\u{7}"),
+            (r#"{"p": "ab\tcd"}"#, "xab cdx"),
+            // Numbers as they were written, and as a program would.
+            (
+                r#"{"n": 12345678901234567890123}"#,
+                "12345678901234567890123 is too large",
+            ),
+            (r#"{"n": 1E5}"#, "100000.0 is too large"),
+            (r#"{"n": 54321}"#, "54321 is too large"),
+            // A name that is there twice.
+            (r#"{"p": "hunter2", "p": "hunter3"}"#, "not hunter2"),
+            (r#"{"p": "hunter2", "p": "hunter3"}"#, "not hunter3"),
+            // pydantic v2 shows the ends of what is long.
+            (
+                r#"{"p": "sk_live_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"}"#,
+                "input_value='sk_live_0123456789abcdefg...MNOPQRSTUVWXYZ'",
+            ),
+        ] {
+            let rejection =
+                parse(&json!({"detail": said, "_embedded": {"errors": [{"message": said}]}}))
+                    .without(serde_json::from_str(sent).unwrap());
+            assert_eq!(
+                rejection,
+                Rejection {
+                    message: None,
+                    faults: vec![Fault::new(String::new(), "is not valid")]
+                },
+                "{said} of {sent}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_short_value_is_recognised_as_a_word_only() {
+        let sent = raw(&json!({"a": "id", "b": 7}));
+        for (said, is_told) in [
+            ("is invalid", true),
+            ("at most 77", true),
+            ("no id here", false),
+            ("at most 7", false),
+            ("(id)", false),
+        ] {
+            let message = parse(&json!({"detail": said})).without(&sent).message;
+            assert_eq!(message.is_some(), is_told, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_place_leads_to_no_value() {
+        let long = "v".repeat(101);
+        let sent = raw(&json!({"a/b": "c/d/e", "long": long, "n": 54321}));
+        let places = |place: &Value| {
+            parse(&json!({"detail": [{"loc": place, "msg": "bad"}]}))
+                .without(&sent)
+                .faults
+                .remove(0)
+                .pointer
+        };
+        assert_eq!(places(&json!(["body", "a/b", "x"])), "/a~1b/x");
+        assert_eq!(places(&json!(["x", "c/d/e", "y"])), "/x");
+        assert_eq!(places(&json!(["x", long, "y"])), "/x");
+        assert_eq!(places(&json!(["x", 54321, "y"])), "/x");
+        assert_eq!(places(&json!(vec!["x"; 1000])), "/x".repeat(65));
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_is_left_in_a_text(value in ".{4,40}", before in ".{0,320}", after in ".{0,20}", quoted in any::<bool>()) {
+            let seen = value.trim();
+            prop_assume!(seen.chars().filter(|&c| c != '\\').count() >= 4);
+            let said = if quoted {
+                format!("{before}{}{after}", json!(value))
+            } else {
+                format!("{before}{value}{after}")
+            };
+            let rejection = parse(&json!({
+                "title": said,
+                "detail": [{"loc": [said], "msg": said}],
+                "_embedded": {"errors": [{"message": said}]},
+            }))
+            .without(&raw(&json!([{ "name": value }])));
+            let shown = format!("{rejection:?}");
+            prop_assert!(!rejection.message.iter().any(|message| message.contains(seen)), "{}", shown);
+            for fault in &rejection.faults {
+                prop_assert!(!fault.detail.contains(seen) && !fault.pointer.contains(seen), "{}", shown);
+            }
+        }
+
+        #[test]
+        fn no_body_makes_the_reader_panic(body in any::<Vec<u8>>()) {
+            prop_assert_eq!(Rejection::parse(&body), Rejection::default());
+        }
     }
 
     #[test]
