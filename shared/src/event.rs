@@ -63,8 +63,13 @@ impl<'de> Deserialize<'de> for Headers {
                     if name.0 {
                         let value: String = map.next_value()?;
                         // Twice the same header is no valid origin, however it got here.
-                        origin =
-                            Some(origin.map_or(value.clone(), |first| format!("{first},{value}")));
+                        match &mut origin {
+                            None => origin = Some(value),
+                            Some(first) => {
+                                first.push(',');
+                                first.push_str(&value);
+                            }
+                        }
                     } else {
                         map.next_value::<IgnoredAny>()?;
                     }
@@ -108,6 +113,10 @@ pub struct NotAnHttpEvent;
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw: Box<RawValue> = Deserialize::deserialize(deserializer)?;
+        // serde would fill the members from an array, too, in their order.
+        if !raw.get().starts_with('{') {
+            return Ok(Self(Err(NotAnHttpEvent)));
+        }
         Ok(Self(
             serde_json::from_str(raw.get()).map_err(|_| NotAnHttpEvent),
         ))
@@ -117,6 +126,7 @@ impl<'de> Deserialize<'de> for Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn event(value: &Value) -> Result<HttpEvent, NotAnHttpEvent> {
@@ -174,10 +184,47 @@ mod tests {
         for value in [
             json!("text"),
             json!([1]),
+            json!([{}, {}, "body", false]),
             json!({"body": 7}),
             json!({"headers": {"origin": 1}}),
         ] {
             assert_eq!(event(&value).unwrap_err(), NotAnHttpEvent, "of {value}");
+        }
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        let name = prop_oneof![
+            Just("headers".to_owned()),
+            Just("origin".to_owned()),
+            Just("requestContext".to_owned()),
+            Just("authorizer".to_owned()),
+            Just("body".to_owned()),
+            Just("isBase64Encoded".to_owned()),
+            any::<String>(),
+        ];
+        leaf.prop_recursive(5, 48, 6, move |element| {
+            prop_oneof![
+                prop::collection::vec(element.clone(), 0..6).prop_map(Value::from),
+                prop::collection::btree_map(name.clone(), element, 0..6)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_json_comes_is_an_event_or_said_to_be_none(value in json()) {
+            let event = event(&value);
+            prop_assert!(event.is_err() || value.is_object());
+            if let Ok(event) = event {
+                prop_assert_eq!(event.body.as_deref(), value.get("body").and_then(Value::as_str));
+            }
         }
     }
 }

@@ -127,7 +127,7 @@ pub fn decode_unverified(opaque: &str) -> Result<UnverifiedToken, DecodeError> {
     }
     let inner = decode_base64(opaque).ok_or(DecodeError::NotBase64)?;
     let inner = std::str::from_utf8(&inner).map_err(|_| DecodeError::NotUtf8)?;
-    let inner: Inner<'_> = serde_json::from_str(inner).map_err(|_| DecodeError::NotJson)?;
+    let inner: Inner<'_> = object(inner.as_bytes()).ok_or(DecodeError::NotJson)?;
 
     let jwt = inner.token.ok_or(DecodeError::NoScopedToken)?;
     let jwt = string(jwt).ok_or(DecodeError::ScopedTokenNotAString)?;
@@ -137,8 +137,7 @@ pub fn decode_unverified(opaque: &str) -> Result<UnverifiedToken, DecodeError> {
         return Err(DecodeError::BadWidgetUrl);
     }
     let claims = unverified_payload(&jwt)?;
-    let claims: Claims<'_> =
-        serde_json::from_slice(&claims).map_err(|_| DecodeError::PayloadNotJson)?;
+    let claims: Claims<'_> = object(&claims).ok_or(DecodeError::PayloadNotJson)?;
     Ok(UnverifiedToken {
         workspace_id: workspace(claims.workspace_scope)?,
         expires_at: claims.exp.map_or(Err(DecodeError::NoExpiry), |exp| {
@@ -153,7 +152,7 @@ pub fn decode_unverified(opaque: &str) -> Result<UnverifiedToken, DecodeError> {
 #[must_use]
 pub fn unverified_expiry(jwt: &str) -> Option<OffsetDateTime> {
     let payload = unverified_payload(jwt).ok()?;
-    let claims: Claims<'_> = serde_json::from_slice(&payload).ok()?;
+    let claims: Claims<'_> = object(&payload)?;
     numeric_date(claims.exp?.get())
 }
 
@@ -202,7 +201,7 @@ fn unverified_payload(jwt: &str) -> Result<Vec<u8>, DecodeError> {
 
 fn workspace(scope: Option<&RawValue>) -> Result<Uuid, DecodeError> {
     let scope: WorkspaceScope<'_> = scope
-        .and_then(|scope| serde_json::from_str(scope.get()).ok())
+        .and_then(|scope| object(scope.get().as_bytes()))
         .ok_or(DecodeError::NoWorkspace)?;
     let id = scope.workspace_id.ok_or(DecodeError::NoWorkspace)?;
     let id = string(id).ok_or(DecodeError::BadWorkspace)?;
@@ -220,6 +219,14 @@ fn numeric_date(json: &str) -> Option<OffsetDateTime> {
         Err(_) => serde_json::from_str::<f64>(json).ok()?.floor() as i64,
     };
     OffsetDateTime::from_unix_timestamp(seconds).ok()
+}
+
+/// An object's members. serde would take them from an array, too, in their order.
+fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+    json.trim_ascii_start()
+        .starts_with(b"{")
+        .then(|| serde_json::from_slice(json).ok())
+        .flatten()
 }
 
 fn string(json: &RawValue) -> Option<Cow<'_, str>> {
@@ -387,6 +394,10 @@ mod tests {
                 "the token is base64, but not of a JSON object",
             ),
             (
+                opaque(&json!([jwt(&claims()), url])),
+                "the token is base64, but not of a JSON object",
+            ),
+            (
                 opaque(&json!({"widgetUrl": url})),
                 "the token has no `token` inside",
             ),
@@ -419,11 +430,19 @@ mod tests {
                 "the JWT's payload is not a JSON object",
             ),
             (
+                opaque_with(&json!([1_753_318_050, claims()[SCOPE]])),
+                "the JWT's payload is not a JSON object",
+            ),
+            (
                 without(SCOPE),
                 "the JWT has no workspace in `io.airbyte.auth.workspace_scope`",
             ),
             (
                 with(SCOPE, json!("text")),
+                "the JWT has no workspace in `io.airbyte.auth.workspace_scope`",
+            ),
+            (
+                with(SCOPE, json!(["fba81218-3467-4588-a8d5-a8396cde6c03"])),
                 "the JWT has no workspace in `io.airbyte.auth.workspace_scope`",
             ),
             (
