@@ -209,6 +209,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn event(body: &str, is_base64_encoded: bool) -> HttpEvent {
         HttpEvent {
@@ -320,5 +321,61 @@ mod tests {
     fn deep_nesting_costs_no_stack() {
         let deep = format!(r#"{{"x": {}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
         assert!(Object::parse(&deep).unwrap().finish().is_err());
+    }
+
+    #[test]
+    fn a_hostile_body_gets_a_bounded_answer() {
+        let unknown: Vec<_> = (0..100_000).map(|n| format!("\"{n}\":1")).collect();
+        for members in [unknown, vec!["\"a\":1".to_owned(); 100_000]] {
+            let text = format!("{{{}}}", members.join(","));
+            let problem = Object::parse(&text).unwrap().finish().unwrap_err();
+            assert_eq!(problem.faults().len(), Problem::MOST_FAULTS);
+            assert!(
+                problem
+                    .detail()
+                    .ends_with(" Only the first of them are listed.")
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in any::<String>()) {
+            if let Ok(mut body) = Object::parse(&text) {
+                body.string("a");
+                let _ = body.finish();
+            }
+        }
+
+        #[test]
+        fn members_come_out_as_they_went_in(members in prop::collection::btree_map(any::<String>(), any::<String>(), 0..8), wanted in any::<String>()) {
+            let name = "wanted";
+            let mut members = members;
+            members.remove(name);
+            let others: Vec<_> = members.keys().map(|name| pointer([name.as_str()])).collect();
+            members.insert(name.to_owned(), wanted.clone());
+            let text = serde_json::to_string(&members).unwrap();
+            let mut body = Object::parse(&text).unwrap();
+            prop_assert_eq!(body.string(name), Some(wanted));
+            prop_assert_eq!(body.string(name), None);
+            let told: Vec<_> = body.finish().err().map_or_else(Vec::new, |problem| {
+                problem.faults().iter().map(|fault| fault.pointer.clone()).collect()
+            });
+            prop_assert_eq!(told, others);
+        }
+
+        #[test]
+        fn base64_of_a_text_is_the_text(sent in any::<String>()) {
+            let event = event(&STANDARD.encode(&sent), true);
+            prop_assert_eq!(text(&event, 4096).unwrap(), sent);
+        }
+
+        #[test]
+        fn no_bytes_make_the_body_panic(bytes in any::<Vec<u8>>(), body in any::<String>()) {
+            let encoded = event(&STANDARD.encode(&bytes), true);
+            let is_fine = bytes.len() <= 64 && std::str::from_utf8(&bytes).is_ok();
+            prop_assert_eq!(text(&encoded, 64).is_ok(), is_fine);
+            let _ = text(&event(&body, true), 64);
+        }
     }
 }

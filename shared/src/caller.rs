@@ -125,6 +125,7 @@ impl<'a> Caller<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn user(authorizer: &Value, named: Option<&str>) -> Result<String, String> {
@@ -212,6 +213,24 @@ mod tests {
                 Err("Nobody".into()),
                 "of {authorizer}"
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_id_is_what_was_said_or_refused(said in any::<String>(), named in any::<String>()) {
+            let fits = (1..=MAX_LENGTH).contains(&said.chars().count())
+                && !said.starts_with(char::is_whitespace)
+                && !said.ends_with(char::is_whitespace)
+                && !said.contains(char::is_control);
+            let jwt = json!({"jwt": {"claims": {"sub": said}}});
+            let iam = json!({"iam": {"userArn": "arn:…"}});
+            let expected = |refused: &str| if fits { Ok(said.clone()) } else { Err(refused.to_owned()) };
+            prop_assert_eq!(user(&jwt, None), expected("Claim"));
+            prop_assert_eq!(user(&iam, Some(&said)), expected("Malformed"));
+            if fits && named != said {
+                prop_assert_eq!(user(&jwt, Some(&named)), Err("SomebodyElse".into()));
+            }
         }
     }
 }

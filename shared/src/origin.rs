@@ -238,6 +238,12 @@ mod tests {
 
     proptest! {
         #[test]
+        fn no_text_is_taken_for_an_origin_of_the_list(text in any::<String>()) {
+            let allowed = AllowedOrigins::parse("https://a.example").unwrap();
+            prop_assert_eq!(allowed.choose(Some(&text), None), Err(OriginRefused::Header));
+        }
+
+        #[test]
         fn the_normal_form_is_its_own_normal_form(text in "(?i)https?://[a-z0-9.-]{1,30}(:[0-9]{1,5})?") {
             if let Ok(origin) = Origin::parse(&text) {
                 prop_assert_eq!(Origin::parse(origin.as_str()), Ok(origin.clone()));
