@@ -1,7 +1,16 @@
 # Runs on a machine with Rust and Python 3; the other tools are set up below .venv/ in pinned versions.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test clean
+.PHONY: help dev test build deploy deploy-check clean
+
+# The processor to build for, as the template calls it: this machine's, unless said otherwise.
+ARCH ?= $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+
+# The part of samconfig.toml to deploy by.
+CONFIG_ENV ?= default
+
+# For cargo-lambda, which `sam build` starts too.
+with_dev_tools = PATH="$(CURDIR)/.venv/dev/bin:$$PATH"
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +25,17 @@ test: .venv/test/.stamp .venv/dev/.stamp ## check and test everything
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 	cargo build --locked -p mint-token -p create-source
 	cargo test --workspace --locked --no-fail-fast
-	.venv/test/bin/pytest tests/template
+	.venv/test/bin/pytest tests/template tests/package tests/contract
+
+build: .venv/dev/.stamp ## build both packages below target/lambda/; ARCH=arm64 or x86_64
+	$(with_dev_tools) cargo lambda build --release --locked --output-format zip --$(subst _,-,$(ARCH))
+
+deploy-check: .venv/test/.stamp ## say whether all that a deployment needs is there and right
+	cargo run --locked --package deploy-check -- --config-env $(CONFIG_ENV)
+
+deploy: deploy-check .venv/dev/.stamp ## build and deploy, with the parameters in samconfig.toml
+	$(with_dev_tools) .venv/test/bin/sam build --config-env $(CONFIG_ENV)
+	.venv/test/bin/sam deploy --config-env $(CONFIG_ENV)
 
 # The functions as they are deployed. One by one: cargo unites the features of all that it builds at once.
 build_release = for package in mint-token create-source floor; do cargo build --release --locked --package $$package || exit; done

@@ -1,0 +1,44 @@
+"""What is shipped: built once, by `make build`."""
+
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from programs import ARCHITECTURE, REPOSITORY, airbyte, clean_environment, moto
+
+FUNCTIONS = ("mint-token", "create-source")
+
+
+@pytest.fixture(scope="session")
+def zips() -> dict[str, Path]:
+    """The packages by function."""
+    subprocess.run(["make", "build", f"ARCH={ARCHITECTURE}"], cwd=REPOSITORY, env=clean_environment(), check=True)
+    return {name: REPOSITORY / "target/lambda" / name / "bootstrap.zip" for name in FUNCTIONS}
+
+
+@pytest.fixture(scope="session")
+def bootstraps(zips, tmp_path_factory) -> dict[str, Path]:
+    """The programs in them, unpacked as Lambda does."""
+    unpacked = {}
+    for name, path in zips.items():
+        folder = tmp_path_factory.mktemp(name)
+        with zipfile.ZipFile(path) as package:
+            [entry] = package.infolist()
+            unpacked[name] = Path(package.extract(entry, folder))
+            unpacked[name].chmod(entry.external_attr >> 16)
+    return unpacked
+
+
+@pytest.fixture(scope="session")
+def secrets_manager():
+    with moto() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stand_in():
+    """Airbyte's stand-in."""
+    with airbyte() as running:
+        yield running

@@ -1,0 +1,312 @@
+"""`make deploy-check` finds what would keep a deployment from working, against moto and an issuer on this machine."""
+
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from programs import REPOSITORY, Airbyte, clean_environment
+
+RSA_KEY = {"kty": "RSA", "kid": "1", "use": "sig", "alg": "RS256", "n": "0vx7", "e": "AQAB"}
+EC_KEY = {"kty": "EC", "kid": "2", "use": "sig", "alg": "ES256", "crv": "P-256", "x": "MKBC", "y": "4Etl"}
+
+# Nothing of a secret may be printed.
+CANARY = "canary-5f1c"
+
+
+class Issuer:
+    """An OpenID Connect provider's two documents; `issuer` and `keys` can be changed."""
+
+    def __init__(self):
+        documents = {
+            "/.well-known/openid-configuration": lambda: {"issuer": self.issuer, "jwks_uri": f"{self.url}/keys"},
+            "/keys": lambda: {"keys": self.keys},
+        }
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                document = documents.get(self.path)
+                self.send_response(200 if document else 404)
+                self.end_headers()
+                if document:
+                    self.wfile.write(json.dumps(document()).encode())
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.issuer = self.url
+        self.keys = [RSA_KEY, EC_KEY]
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    issuer = Issuer()
+    thread = threading.Thread(target=issuer.server.serve_forever)
+    thread.start()
+    yield issuer
+    issuer.server.shutdown()
+    issuer.server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def program() -> Path:
+    subprocess.run(["cargo", "build", "--quiet", "--locked", "--package", "deploy-check"], cwd=REPOSITORY, check=True)
+    return REPOSITORY / "target/debug/deploy-check"
+
+
+class Deployment:
+    """One that is right in everything, until something is changed."""
+
+    def __init__(self, program: Path, folder: Path, secrets_manager, issuer: Issuer):
+        self._program = program
+        self._folder = folder
+        self.secrets_manager = secrets_manager
+        self.parameters = {
+            "AllowedOrigins": "https://app.example.com,https://admin.example.com",
+            "AirbyteOrganizationId": Airbyte.ORGANIZATION,
+            "JwtIssuer": issuer.url,
+            "JwtAudience": "web-app",
+        }
+        self.store('{"client_id": "%s", "client_secret": "%s"}' % (CANARY, CANARY))
+        self.environment = {
+            "HOME": str(folder),  # no profile of the developer's
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_DEFAULT_REGION": secrets_manager.REGION,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": CANARY,
+            "AWS_ENDPOINT_URL": secrets_manager.url,
+            # Whoever built the project has these in their home.
+            "CARGO_HOME": str(Path.home() / ".cargo"),
+        }
+        self.section = "global"
+
+    def store(self, secret: str, **more: str) -> None:
+        """Gives the deployment another secret."""
+        name = f"deploy-check-{len(list(self._folder.iterdir()))}-{id(self)}-{len(secret)}-{len(more)}"
+        self.parameters["OrganizationTokenSecretArn"] = self.secrets_manager.create(name, secret, **more)
+
+    def check(self, *arguments: str) -> tuple[int, dict[str, str], str]:
+        """The exit code, what was found by check (its mark, a blank, and the text), and the whole output."""
+        config = self._folder / "samconfig.toml"
+        overrides = json.dumps([f'{name}="{value}"' for name, value in self.parameters.items()])
+        config.write_text(f"version = 0.1\n[default.{self.section}.parameters]\nparameter_overrides = {overrides}\n")
+        run = subprocess.run(
+            [self._program, "--config-file", config, *arguments],
+            cwd=REPOSITORY,
+            env=clean_environment(**self.environment),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        output = run.stdout + run.stderr
+        assert CANARY not in output
+        found = {}
+        for line in run.stdout.splitlines():
+            if line.startswith(("ok ", "WRONG ", "? ")):
+                mark, rest = line.split(maxsplit=1)
+                name, text = rest.split("  ", maxsplit=1)
+                found[name.strip()] = f"{mark} {text.strip()}"
+        return run.returncode, found, output
+
+
+@pytest.fixture
+def deployment(program, tmp_path, secrets_manager, issuer) -> Deployment:
+    return Deployment(program, tmp_path, secrets_manager, issuer)
+
+
+def wrong(found: dict[str, str]) -> set[str]:
+    return {name for name, text in found.items() if text.startswith("WRONG ")}
+
+
+def test_what_is_right_is_said_to_be(deployment, issuer):
+    code, found, output = deployment.check()
+    assert code == 0, output
+    assert found == {
+        "AWS credentials": "ok account 123456789012, arn:aws:sts::123456789012:user/moto",
+        "region": "ok us-east-1",
+        "AllowedOrigins": "ok https://app.example.com,https://admin.example.com",
+        "AirbyteOrganizationId": f"ok {Airbyte.ORGANIZATION}",
+        "parameters": "ok 5 given, all accepted by template.yaml and the functions",
+        "architecture": "ok arm64",
+        "secret": "ok it holds an Airbyte application",
+        "secret's key": "ok the AWS managed one",
+        "issuer": f"ok {issuer.url}, with 1 RSA key(s)",
+    }
+    assert output.endswith("Everything is right: the stack can be deployed.\n")
+
+
+@pytest.mark.parametrize("secret", [CANARY, '{"organization_token": "%s"}' % CANARY])
+def test_the_other_formats_of_the_secret_are_right(deployment, secret):
+    deployment.store(secret)
+    code, found, output = deployment.check()
+    assert (code, found["secret"]) == (0, "ok it holds an organization token"), output
+
+
+def test_an_issuer_is_not_needed_for_signed_calls(deployment):
+    deployment.parameters |= {"AuthorizerType": "IAM", "JwtIssuer": "", "JwtAudience": ""}
+    code, found, output = deployment.check()
+    assert (code, found["issuer"]) == (0, "ok none is needed: callers sign with IAM"), output
+
+
+def test_without_credentials_the_rest_is_checked_all_the_same(deployment):
+    del deployment.environment["AWS_ACCESS_KEY_ID"], deployment.environment["AWS_SECRET_ACCESS_KEY"]
+    code, found, output = deployment.check()
+    assert (code, wrong(found)) == (1, {"AWS credentials"})
+    assert "there are none" in found["AWS credentials"]
+    assert "-> sign in" in output
+    assert found["secret"] == "? not looked at: there are no AWS credentials"
+    assert found["issuer"].startswith("ok ")
+
+
+def test_credentials_of_a_profile_are_found(deployment):
+    del deployment.environment["AWS_ACCESS_KEY_ID"], deployment.environment["AWS_SECRET_ACCESS_KEY"]
+    credentials = Path(deployment.environment["HOME"]) / ".aws/credentials"
+    credentials.parent.mkdir()
+    credentials.write_text(f"[default]\naws_access_key_id = test\naws_secret_access_key = {CANARY}\n")
+    code, _, output = deployment.check()
+    assert code == 0, output
+
+
+def test_without_a_region_it_is_said_which_variable_counts(deployment):
+    deployment.environment["AWS_REGION"] = deployment.environment.pop("AWS_DEFAULT_REGION")
+    code, found, output = deployment.check()
+    assert (code, wrong(found)) == (1, {"region"})
+    assert "AWS_DEFAULT_REGION" in output
+
+
+def test_a_secret_that_is_not_there(deployment):
+    deployment.parameters["OrganizationTokenSecretArn"] = (
+        "arn:aws:secretsmanager:us-east-1:123456789012:secret:nothing-AbCdEf"
+    )
+    code, found, output = deployment.check()
+    assert (code, wrong(found)) == (1, {"secret"})
+    assert "ResourceNotFoundException" in found["secret"]
+    assert "-> create it with `aws secretsmanager create-secret`" in output
+
+
+def test_a_secret_in_another_region(deployment):
+    deployment.environment["AWS_DEFAULT_REGION"] = "eu-central-1"
+    code, found, _ = deployment.check()
+    assert code == 1
+    assert found["secret"] == "WRONG the secret is in us-east-1, and the stack would be in eu-central-1"
+
+
+@pytest.mark.parametrize("secret", ["{%s" % CANARY, '{"token": "%s"}' % CANARY, f"{CANARY} {CANARY}"])
+def test_a_secret_in_no_known_format(deployment, secret):
+    deployment.store(secret)
+    code, found, output = deployment.check()
+    assert (code, wrong(found)) == (1, {"secret"})
+    assert "it must be an organization token" in found["secret"]
+    assert "-> put a value of one of the formats into it" in output
+
+
+def test_a_secret_with_a_key_that_the_functions_may_not_use(deployment):
+    key = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d"
+    deployment.store(CANARY, KmsKeyId=key)
+    code, found, output = deployment.check()
+    assert (code, wrong(found)) == (1, {"secret's key"})
+    assert key in found["secret's key"]
+    deployment.parameters["SecretKmsKeyArn"] = key
+    code, found, output = deployment.check()
+    assert (code, found["secret's key"]) == (0, f"ok {key}"), output
+
+
+def test_every_parameter_that_is_wrong_is_told(deployment):
+    deployment.parameters |= {
+        "AllowedOrigins": "https://app.example.com,https://admin.example.com/",
+        "AirbyteOrganizationId": "airbyte",
+        "AirbyteApiUrl": "https://user@api.airbyte.example",
+        "LogLevel": "loud",
+        "Unknown": "1",
+    }
+    del deployment.parameters["OrganizationTokenSecretArn"]
+    code, found, _ = deployment.check()
+    assert code == 1
+    assert wrong(found) == {
+        "AllowedOrigins",
+        "AirbyteOrganizationId",
+        "AirbyteApiUrl",
+        "LogLevel",
+        "Unknown",
+        "OrganizationTokenSecretArn",
+    }
+    assert "https://admin.example.com/" in found["AllowedOrigins"]
+    assert "without a path or a trailing slash" in found["AllowedOrigins"]
+    assert "no value was given" in found["OrganizationTokenSecretArn"]
+    assert found["secret"] == "? not looked at: OrganizationTokenSecretArn is not given"
+    assert found["issuer"].startswith("ok ")
+
+
+def test_an_issuer_that_calls_itself_something_else(deployment, issuer):
+    issuer.issuer = f"{issuer.url}/"
+    code, found, output = deployment.check()
+    assert (code, wrong(found)) == (1, {"issuer"})
+    assert found["issuer"].endswith(f"says that the issuer is {issuer.url}/")
+    assert "-> give exactly that as JwtIssuer" in output
+
+
+def test_an_issuer_without_rsa_keys(deployment, issuer):
+    issuer.keys = [EC_KEY]
+    code, found, output = deployment.check()
+    assert (code, wrong(found)) == (1, {"issuer"})
+    assert "no RSA key" in found["issuer"]
+    assert "-> have the provider sign with RS256" in output
+
+
+def test_an_issuer_that_is_not_there(deployment, issuer):
+    deployment.parameters["JwtIssuer"] = f"{issuer.url}/realms/other"
+    code, found, _ = deployment.check()
+    assert (code, wrong(found)) == (1, {"issuer"})
+    assert "answers with status 404" in found["issuer"]
+
+
+def test_an_issuer_that_is_not_given(deployment):
+    del deployment.parameters["JwtIssuer"]
+    code, found, _ = deployment.check()
+    assert (code, wrong(found)) == (1, {"issuer"})
+    assert found["issuer"] == "WRONG JwtIssuer is not given, and AuthorizerType is JWT"
+
+
+def test_an_issuer_that_only_this_machine_can_reach(deployment):
+    """Of no use to the real API Gateway."""
+    deployment.environment["AWS_ENDPOINT_URL_STS"] = deployment.environment["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = (
+        deployment.environment["AWS_ENDPOINT_URL"]
+    )
+    del deployment.environment["AWS_ENDPOINT_URL"]
+    code, found, _ = deployment.check()
+    assert (code, wrong(found)) == (1, {"issuer"})
+    assert "API Gateway cannot reach" in found["issuer"]
+
+
+def test_a_build_for_another_processor_than_the_deployments(deployment):
+    deployment.section = "deploy"
+    deployment.parameters["Architecture"] = "x86_64"
+    code, found, output = deployment.check()
+    assert (code, wrong(found)) == (1, {"architecture"})
+    assert "`sam build` would build for arm64, and `sam deploy` would ask for x86_64" in found["architecture"]
+    deployment.section = "global"
+    code, found, output = deployment.check()
+    assert (code, found["architecture"]) == (0, "ok x86_64"), output
+
+
+def test_the_environment_comes_before_the_file_and_an_argument_before_both(deployment):
+    deployment.environment["AllowedOrigins"] = "https://environment.example"
+    _, found, _ = deployment.check()
+    assert found["AllowedOrigins"] == "ok https://environment.example"
+    _, found, _ = deployment.check("AllowedOrigins=https://argument.example")
+    assert found["AllowedOrigins"] == "ok https://argument.example"
+
+
+def test_an_unreadable_configuration_file_is_said(deployment, tmp_path):
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[default")
+    code, _, output = deployment.check("--config-file", str(broken))
+    assert code == 1
+    assert "cannot be read" in output
