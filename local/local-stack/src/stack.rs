@@ -60,6 +60,7 @@ struct Running {
     _gateway: Gateway,
     _demo: Demo,
     _invoke_api: InvokeApi,
+    secrets_manager_url: String,
 }
 
 /// Starts everything, and runs until a signal ends it or a part does; then nothing is left. The error says in
@@ -72,7 +73,7 @@ pub async fn run(settings: &Settings) -> Result<(), String> {
     let start_and_stay = async {
         let running = start(settings, &children, &console).await?;
         console.start_printing();
-        show(&screen::text(settings));
+        show(&screen::text(settings, &running.secrets_manager_url));
         std::future::pending::<()>().await;
         drop(running);
         Ok(())
@@ -176,6 +177,7 @@ async fn start(
         _gateway: gateway,
         _demo: demo,
         _invoke_api: invoke_api,
+        secrets_manager_url: secrets.url,
     })
 }
 

@@ -1,11 +1,12 @@
 //! What is printed once everything runs.
 
+use super::secrets_manager::SECRET_NAME;
 use super::settings::{Settings, local_url};
 
 /// The stand-in's template that asks for least.
 const TEMPLATE: &str = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e02";
 
-pub(super) fn text(settings: &Settings) -> String {
+pub(super) fn text(settings: &Settings, secrets_manager_url: &str) -> String {
     let ports = settings.ports;
     let [api, issuer, airbyte, demo] =
         [ports.gateway, ports.issuer, ports.airbyte, ports.demo].map(local_url);
@@ -28,6 +29,7 @@ Everything runs. Open the demo page:
   API       {api}   POST /token, POST /sources
   Issuer    {issuer}   GET /token?sub=NAME signs anyone in
   Airbyte   {airbyte}   a stand-in; GET /_sim/journal shows what it was asked
+  Secrets   {secrets_manager_url}   Secrets Manager, with the secret {SECRET_NAME}
 {note}
 A token for alice:
 

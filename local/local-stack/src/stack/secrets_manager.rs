@@ -15,7 +15,7 @@ use super::children::Children;
 use crate::client::Client;
 
 /// The name of the development secret.
-const SECRET_NAME: &str = "airbyte/organization-token";
+pub(super) const SECRET_NAME: &str = "airbyte/organization-token";
 
 /// How long moto may take to listen: its first start compiles its modules.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
