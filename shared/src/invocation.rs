@@ -9,6 +9,12 @@ use tokio::time::Instant;
 /// Lambda's.
 pub const RESERVE: Duration = Duration::from_millis(500);
 
+/// A deadline that passed so long before the invocation began is none.
+const NO_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The time that an invocation without a deadline has: what the template gives it.
+const ASSUMED: Duration = Duration::from_secs(28);
+
 /// One invocation's identifiers, deadline, and what happened upstream on its behalf.
 ///
 /// The counters are plain cells: an invocation is handled by one task on one thread.
@@ -40,9 +46,12 @@ impl Invocation {
     /// An invocation that Lambda ends at `lambda_deadline`.
     #[must_use]
     pub fn new(request_id: String, trace_id: Option<String>, lambda_deadline: SystemTime) -> Self {
-        let left = lambda_deadline
-            .duration_since(SystemTime::now())
-            .unwrap_or_default();
+        let left = match lambda_deadline.duration_since(SystemTime::now()) {
+            Ok(left) => left,
+            // `cargo lambda watch` says ten minutes after 1970, always.
+            Err(late) if late.duration() > NO_DEADLINE => ASSUMED,
+            Err(_) => Duration::ZERO,
+        };
         Self::ending_in(left.saturating_sub(RESERVE), request_id, trace_id)
     }
 
@@ -140,8 +149,16 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_in_the_past_leaves_nothing() {
-        let invocation = Invocation::new("r".into(), None, SystemTime::UNIX_EPOCH);
+    fn a_deadline_that_has_just_passed_leaves_nothing() {
+        let deadline = SystemTime::now() - Duration::from_secs(1);
+        let invocation = Invocation::new("r".into(), None, deadline);
         assert_eq!(invocation.time_left(), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_constant_of_cargo_lambda_watch_is_no_deadline() {
+        let deadline = SystemTime::UNIX_EPOCH + Duration::from_secs(600);
+        let invocation = Invocation::new("r".into(), None, deadline);
+        assert!(invocation.time_left() > Duration::from_secs(20));
     }
 }
