@@ -4,6 +4,7 @@ mod sources;
 mod stack;
 mod tokens;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,10 +25,9 @@ struct Run {
 
 /// Starts the stack, loads it, and prints a table.
 pub(crate) fn run(programs: &Path) -> Result<()> {
+    tokens::check_for_wrk()?;
     let stack = Stack::start(&programs.join("local-stack"))?;
-    let mut runs = vec![tokens::run(&stack)?];
-    let (creates, answers) = sources::run(&stack)?;
-    runs.extend(creates);
+    let (runs, answers) = load(&stack).map_err(|error| format!("{}{error}", stack.last_lines()))?;
     drop(stack);
 
     let answers: Vec<_> = answers
@@ -40,6 +40,13 @@ pub(crate) fn run(programs: &Path) -> Result<()> {
         table(&runs),
         answers.join(", ")
     ))
+}
+
+fn load(stack: &Stack) -> Result<(Vec<Run>, BTreeMap<String, usize>)> {
+    let mut runs = vec![tokens::run(stack)?];
+    let (creates, answers) = sources::run(stack)?;
+    runs.extend(creates);
+    Ok((runs, answers))
 }
 
 fn table(runs: &[Run]) -> Table {

@@ -21,6 +21,9 @@ const USERS: usize = 40;
 /// Of each user.
 const CREATES: usize = 10;
 
+/// After this, a phase makes no more of them.
+const PHASE: Duration = Duration::from_secs(15);
+
 /// The stand-in's template "Postgres".
 const TEMPLATE: &str = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e01";
 
@@ -138,12 +141,13 @@ fn mint(stack: &Stack, bearer: &str) -> Result<Value> {
 
 /// All creates of a phase, a user's spread over the whole of it.
 fn create(stack: &Stack, users: &[User]) -> Result<Vec<Created>> {
+    let started = Instant::now();
     let next = AtomicUsize::new(0);
     let work = || -> Result<Vec<Created>> {
         let mut done = Vec::new();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= USERS * CREATES {
+            if number >= USERS * CREATES || started.elapsed() > PHASE {
                 return Ok(done);
             }
             done.push(create_one(stack, &users[number % USERS], number / USERS)?);
@@ -270,5 +274,61 @@ fn compare(
         Ok(answers)
     } else {
         Err(faults.join("\n").into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn created(status: u16, kind: Option<&str>) -> Created {
+        let mut body = json!({"id": "source-1"});
+        if let Some(kind) = kind {
+            body = json!({"type": kind});
+        }
+        Created {
+            user: "alice".to_owned(),
+            database: "alice-0".to_owned(),
+            answer: Answer { status, body },
+            took: Duration::ZERO,
+        }
+    }
+
+    fn source(workspace: &str, database: &str) -> Value {
+        json!({
+            "id": "source-1",
+            "workspace_id": workspace,
+            "external_user_id": "alice",
+            "connection_configuration": json!({"database": database}).to_string(),
+        })
+    }
+
+    #[test]
+    fn what_is_there_has_to_be_what_was_answered() {
+        let (there, lost) = (vec![source("w", "alice-0")], Vec::new());
+        let twice = vec![source("w", "alice-0"), source("w", "alice-0")];
+        let elsewhere = vec![source("other", "alice-0")];
+        let unasked = vec![source("w", "alice-0"), source("w", "alice-1")];
+        let (limited, failed) = (Some("rate-limited"), Some("upstream-error"));
+        let cases = [
+            (created(201, None), &there, true),
+            (created(201, None), &lost, false),
+            (created(201, None), &twice, false),
+            (created(201, None), &elsewhere, false),
+            (created(201, None), &unasked, false),
+            (created(429, limited), &lost, true),
+            (created(429, limited), &there, false),
+            (created(502, failed), &lost, true),
+            (created(502, failed), &there, true),
+            (created(502, failed), &twice, false),
+            (created(500, Some("internal-error")), &lost, false),
+            // As the gateway answers where the function has not.
+            (created(503, None), &lost, false),
+        ];
+        let workspaces = BTreeMap::from([("alice".to_owned(), json!("w"))]);
+        for (index, (created, sources, fine)) in cases.into_iter().enumerate() {
+            let compared = compare(&[created], sources, &workspaces);
+            assert_eq!(compared.is_ok(), fine, "case {index}: {compared:?}");
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! The local stack, as `make dev` starts it, on ports that are free.
 
-use std::io::{BufRead, BufReader};
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -24,13 +27,24 @@ const START: Duration = Duration::from_secs(600);
 /// How long any request may take; the gateway gives up after 30 seconds.
 const ANSWER: Duration = Duration::from_secs(35);
 
+/// How many of the last lines that it printed are kept.
+const LAST_LINES: usize = 20;
+
 /// A running stack; it ends when dropped.
 pub(super) struct Stack {
     child: Child,
+    log: Arc<Log>,
     agent: Agent,
     api: String,
     issuer: String,
     airbyte: String,
+}
+
+/// What the stack prints on standard error: passed on while it starts, afterwards only the end of it is kept.
+#[derive(Default)]
+struct Log {
+    runs: AtomicBool,
+    last: Mutex<VecDeque<String>>,
 }
 
 /// What came back for a request.
@@ -61,34 +75,45 @@ impl Stack {
             )
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| format!("{}: {error}", program.display()))?;
-        let output = child.stdout.take().ok_or("the stack has no output")?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let url = |port: u16| format!("http://127.0.0.1:{port}");
         let stack = Self {
             child,
+            log: Arc::default(),
             agent: agent(),
             api: url(gateway),
             issuer: url(issuer),
             airbyte: url(airbyte),
         };
         let (runs, says_so) = mpsc::channel();
-        // Reads to the end, so that the stack can go on printing.
-        thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if line.starts_with("Everything runs") {
-                    // Nobody waits any more if it took too long.
-                    let _ = runs.send(());
-                }
-            }
-        });
+        let stdout = stdout.ok_or("the stack has no standard output")?;
+        thread::spawn(move || await_start(stdout, &runs));
+        let stderr = stderr.ok_or("the stack has no standard error")?;
+        let log = Arc::clone(&stack.log);
+        thread::spawn(move || log.read(stderr));
+
         match says_so.recv_timeout(START) {
-            Ok(()) => Ok(stack),
-            Err(RecvTimeoutError::Disconnected) => {
-                Err("the local stack could not be started".into())
+            Ok(()) => {
+                stack.log.runs.store(true, Ordering::Relaxed);
+                Ok(stack)
             }
+            Err(RecvTimeoutError::Disconnected) => Err("the local stack has not started".into()),
             Err(RecvTimeoutError::Timeout) => Err("the local stack takes too long to start".into()),
         }
+    }
+
+    /// The end of what the stack printed.
+    pub(super) fn last_lines(&self) -> String {
+        let last = self.log.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::new();
+        for line in &*last {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
     }
 
     /// The API's URL.
@@ -158,6 +183,32 @@ impl Drop for Stack {
             let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
         }
         let _ = self.child.wait();
+    }
+}
+
+impl Log {
+    fn read(&self, output: ChildStderr) {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if !self.runs.load(Ordering::Relaxed) {
+                // Progress; if it cannot be shown, nothing is lost.
+                let _ = writeln!(io::stderr(), "{line}");
+            }
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.len() == LAST_LINES {
+                last.pop_front();
+            }
+            last.push_back(line);
+        }
+    }
+}
+
+/// Tells when the stack says that everything runs, and reads on, so that it can go on printing.
+fn await_start(output: ChildStdout, runs: &Sender<()>) {
+    for line in BufReader::new(output).lines().map_while(Result::ok) {
+        if line.starts_with("Everything runs") {
+            // Nobody waits any more if it took too long.
+            let _ = runs.send(());
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A flood of `POST /token`, by wrk.
 
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,6 +14,23 @@ const SECONDS: u32 = 10;
 
 /// Below the project's folder, in which `make load` runs.
 const SCRIPT: &str = "bench/tokens.lua";
+
+/// Fails if there is no wrk.
+pub(super) fn check_for_wrk() -> Result<()> {
+    // Its exit code says nothing: it tells its version and fails.
+    Command::new("wrk")
+        .arg("--version")
+        .output()
+        .map_err(cannot_run)?;
+    Ok(())
+}
+
+fn cannot_run(error: io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "wrk is missing; on Debian: apt-get install wrk".to_owned(),
+        _ => format!("wrk: {error}"),
+    }
+}
 
 /// Runs wrk, and fails if any request was not answered with success.
 pub(super) fn run(stack: &Stack) -> Result<Run> {
@@ -30,10 +47,7 @@ pub(super) fn run(stack: &Stack) -> Result<Run> {
         .arg("--")
         .arg(tokens.path())
         .output()
-        .map_err(|error| match error.kind() {
-            ErrorKind::NotFound => "wrk is missing; on Debian: apt-get install wrk".to_owned(),
-            _ => format!("wrk: {error}"),
-        })?;
+        .map_err(cannot_run)?;
     let said = String::from_utf8_lossy(&output.stdout);
     let unreadable = || {
         format!(
