@@ -21,11 +21,11 @@ pub(super) fn check_for_wrk() -> Result<()> {
     Command::new("wrk")
         .arg("--version")
         .output()
-        .map_err(cannot_run)?;
+        .map_err(|error| cannot_run(&error))?;
     Ok(())
 }
 
-fn cannot_run(error: io::Error) -> String {
+fn cannot_run(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "wrk is missing; on Debian: apt-get install wrk".to_owned(),
         _ => format!("wrk: {error}"),
@@ -47,7 +47,7 @@ pub(super) fn run(stack: &Stack) -> Result<Run> {
         .arg("--")
         .arg(tokens.path())
         .output()
-        .map_err(cannot_run)?;
+        .map_err(|error| cannot_run(&error))?;
     let said = String::from_utf8_lossy(&output.stdout);
     let unreadable = || {
         format!(
