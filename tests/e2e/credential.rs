@@ -485,7 +485,7 @@ async fn a_missing_secret_does_not_stop_the_start_and_is_found_when_it_is_there(
     let _ = answer.problem(503, "credential-unavailable");
     assert!(world.airbyte.journal().is_empty());
 
-    world.secret.put("dev-organization-token").await;
+    world.secret.appear("dev-organization-token").await;
     let _ = function
         .invoke(Event::mint_token("alice"))
         .await

@@ -12,12 +12,17 @@ mod create_source;
 mod credential;
 mod errors;
 mod exchange;
+mod faults;
+mod hostile;
+mod logs;
 #[cfg(target_os = "linux")] // it reads /proc
 mod memory;
 mod mint_token;
 mod origins;
+mod panics;
 mod rejections;
 mod retries;
 mod scoped_tokens;
+mod secrecy;
 mod startup;
 mod validation;

@@ -95,6 +95,12 @@ impl Event {
         self
     }
 
+    /// Whether an authorizer has seen it.
+    #[must_use]
+    pub fn has_authorizer(&self) -> bool {
+        self.0["requestContext"].get("authorizer").is_some()
+    }
+
     /// The `Origin` header.
     #[must_use]
     pub fn origin(self, origin: &str) -> Event {
@@ -159,6 +165,13 @@ impl Event {
 
     fn headers(&mut self) -> &mut serde_json::Map<String, Value> {
         self.0["headers"].as_object_mut().expect("headers")
+    }
+}
+
+/// An event that was changed as JSON.
+impl From<Value> for Event {
+    fn from(event: Value) -> Event {
+        Event(event)
     }
 }
 

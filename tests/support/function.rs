@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(28);
 
 /// A function's process behind a Runtime API of its own; killed when dropped.
 pub struct Function {
-    binary: Binary,
+    name: String,
     runtime_api: RuntimeApi,
     output: Output,
     exit: watch::Receiver<Option<ExitStatus>>,
@@ -66,9 +67,17 @@ impl Function {
     /// # Panics
     /// When it ends or takes longer than Lambda's init phase allows.
     pub async fn start(binary: Binary, environment: &Environment) -> Function {
-        match Self::try_start(binary, environment).await {
+        Self::start_program(&binary.path(), environment).await
+    }
+
+    /// Starts another program that is a Lambda function; see [`start`](Self::start).
+    ///
+    /// # Panics
+    /// When it ends or takes longer than Lambda's init phase allows.
+    pub async fn start_program(program: &Path, environment: &Environment) -> Function {
+        match Self::try_start_program(program, environment).await {
             Ok(function) => function,
-            Err(exit) => panic!("{} ended at start-up: {exit}", binary.name()),
+            Err(exit) => panic!("{} ended at start-up: {exit}", program.display()),
         }
     }
 
@@ -77,21 +86,31 @@ impl Function {
     /// # Panics
     /// When it does neither within Lambda's init phase.
     pub async fn try_start(binary: Binary, environment: &Environment) -> Result<Function, Exit> {
+        Self::try_start_program(&binary.path(), environment).await
+    }
+
+    async fn try_start_program(
+        program: &Path,
+        environment: &Environment,
+    ) -> Result<Function, Exit> {
+        let name = program
+            .file_name()
+            .expect("a program is a file")
+            .to_string_lossy()
+            .into_owned();
         let runtime_api = RuntimeApi::start().await;
         let output = Output::new();
-        let mut process = Command::new(binary.path())
+        let mut process = Command::new(program)
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", runtime_api.address().to_string())
-            .env("AWS_LAMBDA_FUNCTION_NAME", binary.name())
+            .env("AWS_LAMBDA_FUNCTION_NAME", &name)
             .envs(environment.variables())
             .stdin(Stdio::null())
             .stdout(output.stdout.try_clone().expect("a file can be shared"))
             .stderr(output.stderr.try_clone().expect("a file can be shared"))
             .kill_on_drop(true)
             .spawn()
-            .unwrap_or_else(|error| {
-                panic!("{} cannot be started: {error}", binary.path().display())
-            });
+            .unwrap_or_else(|error| panic!("{} cannot be started: {error}", program.display()));
 
         let process_id = process
             .id()
@@ -108,13 +127,12 @@ impl Function {
             _ = polls.wait_for(|polls| *polls > 0) => None,
             status = ended(&mut exit) => Some(status),
             () = sleep(INIT_LIMIT) => panic!(
-                "{} did not ask for an event within {INIT_LIMIT:?}; it printed:\n{}",
-                binary.name(),
+                "{name} did not ask for an event within {INIT_LIMIT:?}; it printed:\n{}",
                 output.text()
             ),
         };
         let function = Function {
-            binary,
+            name,
             runtime_api,
             output,
             exit,
@@ -148,7 +166,7 @@ impl Function {
             Ok(answer) => answer,
             Err(failure) => panic!(
                 "{} failed: {failure}\nit printed:\n{}",
-                self.binary.name(),
+                self.name,
                 self.output()
             ),
         }
@@ -218,7 +236,7 @@ impl Function {
             Ok(value @ Value::Object(_)) => value,
             _ => panic!(
                 "{} printed a line that is not a JSON object: {line}",
-                self.binary.name()
+                self.name
             ),
         };
         self.logs().iter().map(parse).collect()

@@ -6,8 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response};
 use serde_json::Value;
+use tokio::sync::Mutex;
 
 use crate::binary::repository;
 
@@ -15,6 +16,13 @@ use crate::binary::repository;
 struct Moto {
     url: String,
     _process: Child,
+}
+
+/// Sends a request, one at a time: moto serves each in a thread of its own, and its threads get in each other's way.
+pub(crate) async fn send(request: Request<Bytes>) -> Response<Bytes> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+    let _turn = ONE_AT_A_TIME.lock().await;
+    crate::http::send(request).await.expect("moto answers")
 }
 
 /// The base URL; the first call of a process starts the server.
@@ -38,7 +46,7 @@ pub(crate) async fn secrets_manager(action: &str, parameters: &Value) -> Value {
         )
         .body(Bytes::from(parameters.to_string()))
         .expect("a well-formed request");
-    let response = crate::http::send(request).await.expect("moto answers");
+    let response = send(request).await;
     let body = String::from_utf8_lossy(response.body()).into_owned();
     assert!(response.status().is_success(), "{action}: {body}");
     serde_json::from_str(&body).expect("moto answers JSON")

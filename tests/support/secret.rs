@@ -22,7 +22,7 @@ impl Secret {
     /// Creates a secret with a string value.
     pub async fn create(value: &str) -> Secret {
         let secret = Secret::absent();
-        secret.put(value).await;
+        secret.appear(value).await;
         secret
     }
 
@@ -42,26 +42,16 @@ impl Secret {
         secret
     }
 
-    /// Gives the secret a new current value, creating it where it is not there yet.
+    /// Creates the secret under its name where it is [absent](Self::absent).
+    pub async fn appear(&self, value: &str) {
+        let parameters = json!({ "Name": self.name, "SecretString": value });
+        secrets_manager("CreateSecret", &parameters).await;
+    }
+
+    /// Gives the secret a new current value, as a rotation does.
     pub async fn put(&self, value: &str) {
-        let existing = secrets_manager(
-            "ListSecrets",
-            &json!({ "Filters": [{ "Key": "name", "Values": [self.name] }] }),
-        )
-        .await;
-        if existing["SecretList"].as_array().is_some_and(Vec::is_empty) {
-            secrets_manager(
-                "CreateSecret",
-                &json!({ "Name": self.name, "SecretString": value }),
-            )
-            .await;
-        } else {
-            secrets_manager(
-                "PutSecretValue",
-                &json!({ "SecretId": self.name, "SecretString": value }),
-            )
-            .await;
-        }
+        let parameters = json!({ "SecretId": self.name, "SecretString": value });
+        secrets_manager("PutSecretValue", &parameters).await;
     }
 
     /// Deletes the secret at once.

@@ -240,7 +240,7 @@ async fn forward(call: &Call) -> Vec<u8> {
         .header("authorization", &call.authorization)
         .body(Bytes::from(call.body.clone()))
         .expect("a well-formed request");
-    let response = crate::http::send(request).await.expect("moto answers");
+    let response = moto::send(request).await;
     encode(
         &Answer::new(response.status().as_u16())
             .header("content-type", "application/x-amz-json-1.1")

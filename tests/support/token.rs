@@ -1,10 +1,15 @@
 //! Airbyte's tokens, made by hand where a test needs one that the stand-in would not issue.
 
+use airbyte_sim::Airbyte;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use http::Request;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+use crate::Environment;
 
 /// A JWT with these claims and a signature that nobody made.
 #[must_use]
@@ -48,6 +53,31 @@ pub fn opaque_for(workspace: Uuid, user: &str) -> String {
         &jwt(&scoped_claims(workspace, user, expiry)),
         "https://cloud.airbyte.com/embedded-widget",
     )
+}
+
+/// An opaque token that the stand-in issued.
+///
+/// # Panics
+/// When it does not issue one.
+pub async fn mint(airbyte: &Airbyte, user: &str) -> String {
+    let body = json!({
+        "externalUserId": user,
+        "organizationId": Environment::ORGANIZATION,
+        "allowedOrigin": Environment::ORIGIN,
+    });
+    let request = Request::post(format!("{}/api/v1/embedded/widget_token", airbyte.url()))
+        .header("authorization", "Bearer dev-organization-token")
+        .header("content-type", "application/json")
+        .body(Bytes::from(body.to_string()))
+        .expect("a well-formed request");
+    let response = crate::http::send(request)
+        .await
+        .expect("the stand-in answers");
+    let answer: Value = serde_json::from_slice(response.body()).expect("JSON");
+    answer["token"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no token: {answer}"))
+        .to_owned()
 }
 
 /// The JSON inside an opaque token in the standard alphabet.

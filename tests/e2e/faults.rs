@@ -1,0 +1,576 @@
+//! Every upstream × every fault, as `faults.md` tells it.
+
+use std::time::Duration;
+
+use airbyte_sim::{Airbyte, Answer, Fault, FaultKind, Options, Route};
+use e2e::tls::BrokenTls;
+use e2e::{
+    Binary, Environment, Event, Function, Gate, Secret, SecretsManager, World, faker_source, token,
+};
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use crate::exchange::{APPLICATION_TOKEN, SOURCES, WIDGET_TOKEN, calls};
+
+const TABLE: &str = include_str!("faults.md");
+
+/// Lambda's deadline in these tests: long enough for three tries of ours and of the SDK's.
+const DEADLINE: Duration = Duration::from_secs(4);
+
+/// What the functions keep back from it. Half of that may go by on a busy machine.
+const RESERVE: Duration = Duration::from_millis(500);
+
+/// How long an answer may take whose upstream keeps the function waiting.
+const IN_TIME: Duration = DEADLINE.saturating_sub(Duration::from_millis(250));
+
+/// How long an answer may take that waits for nothing but its own pauses between tries.
+const AT_ONCE: Duration = Duration::from_millis(2500);
+
+/// How many cells are brought about at the same time.
+const AT_A_TIME: usize = 6;
+
+/// A column of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Upstream {
+    Secret,
+    SecretHeld,
+    ApplicationToken,
+    WidgetToken,
+    Source,
+}
+
+/// How an upstream fails.
+enum Trouble {
+    None,
+    Refused,
+    TlsPlainText,
+    TlsUntrusted,
+    Kind(FaultKind),
+}
+
+/// What became of one request.
+struct Seen {
+    /// As in the table.
+    cell: String,
+    took: Duration,
+}
+
+impl Upstream {
+    const ALL: [(Upstream, &str); 5] = [
+        (Upstream::Secret, "secret"),
+        (Upstream::SecretHeld, "secret, held"),
+        (Upstream::ApplicationToken, "application token"),
+        (Upstream::WidgetToken, "widget token"),
+        (Upstream::Source, "source"),
+    ];
+
+    fn path(self) -> Option<&'static str> {
+        match self {
+            Upstream::Secret | Upstream::SecretHeld => None,
+            Upstream::ApplicationToken => Some(APPLICATION_TOKEN),
+            Upstream::WidgetToken => Some(WIDGET_TOKEN),
+            Upstream::Source => Some(SOURCES),
+        }
+    }
+
+    /// A right answer of this upstream's.
+    fn right_answer(self) -> Value {
+        match self {
+            Upstream::Secret | Upstream::SecretHeld => json!({
+                "ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:a-AbCdEf",
+                "Name": "a",
+                "SecretString": "dev-organization-token",
+                "VersionId": Uuid::new_v4(),
+                "CreatedDate": 1_750_000_000.5,
+            }),
+            Upstream::ApplicationToken => {
+                let expiry = OffsetDateTime::now_utc() + time::Duration::HOUR;
+                let claims = json!({ "exp": expiry.unix_timestamp(), "sub": "application" });
+                json!({ "access_token": token::jwt(&claims), "token_type": "Bearer", "expires_in": 900 })
+            }
+            Upstream::WidgetToken => json!({ "token": token::opaque_for(Uuid::new_v4(), "alice") }),
+            Upstream::Source => json!({ "id": Uuid::new_v4() }),
+        }
+    }
+
+    /// JSON with the right members, and values of other types.
+    fn wrong_types(self) -> Value {
+        match self {
+            Upstream::Secret | Upstream::SecretHeld => {
+                json!({ "SecretString": { "organization_token": 17 } })
+            }
+            Upstream::ApplicationToken => json!({ "access_token": 17, "expires_in": "soon" }),
+            Upstream::WidgetToken => json!({ "token": ["a"] }),
+            Upstream::Source => json!([17]),
+        }
+    }
+}
+
+/// What a fault of the table is; `elsewhere` is where redirects lead.
+fn trouble(name: &str, upstream: Upstream, elsewhere: &str) -> Trouble {
+    let json = |body: Vec<u8>| {
+        Answer::new(200)
+            .header("content-type", "application/json")
+            .body(body)
+    };
+    let right = upstream.right_answer().to_string();
+    let in_half_a_minute = || {
+        let format =
+            "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT";
+        let format = time::format_description::parse_borrowed::<2>(format).unwrap();
+        (OffsetDateTime::now_utc() + Duration::from_secs(30))
+            .format(&format)
+            .unwrap()
+    };
+    let answer = match name {
+        "none" => return Trouble::None,
+        "half a second late" => return Trouble::Kind(FaultKind::Delay(Duration::from_millis(500))),
+        "connection refused" => return Trouble::Refused,
+        "TLS: answers in the clear" => return Trouble::TlsPlainText,
+        "TLS: nobody vouches for it" => return Trouble::TlsUntrusted,
+        "reset before the answer" => return Trouble::Kind(FaultKind::ResetBeforeAnswer),
+        "reset amid the answer" => return Trouble::Kind(FaultKind::ResetMidAnswer),
+        "closed before the answer" => return Trouble::Kind(FaultKind::CloseBeforeAnswer),
+        "hang" => return Trouble::Kind(FaultKind::Hang),
+        "drip" => {
+            return Trouble::Kind(FaultKind::Drip {
+                bytes_per_tick: 1,
+                tick: Duration::from_millis(100),
+            });
+        }
+        "429, retry-after seconds" => refusal(429).header("retry-after", "30"),
+        "429, retry-after date" => refusal(429).header("retry-after", in_half_a_minute()),
+        "503, retry-after seconds" => refusal(503).header("retry-after", "30"),
+        "empty" => json(Vec::new()),
+        "HTML" => json(b"<!doctype html><title>Sign in</title>".to_vec()),
+        "truncated JSON" => json(right.as_bytes()[..right.len() / 2].to_vec()),
+        "wrong types" => json(upstream.wrong_types().to_string().into_bytes()),
+        "invalid UTF-8" => json([b"{\"\xc3\x28\":1,", &right.as_bytes()[1..]].concat()),
+        "3 MiB" => json(format!("{right}{}", " ".repeat(3 * 1024 * 1024)).into_bytes()),
+        "lying content type" => Answer::new(200)
+            .header("content-type", "text/html")
+            .body(right),
+        status => match status.split_once(' ') {
+            Some((status, "elsewhere")) => {
+                Answer::new(status.parse().expect("a status")).header("location", elsewhere)
+            }
+            _ => refusal(
+                status
+                    .parse()
+                    .unwrap_or_else(|_| panic!("nobody knows the fault {name:?}")),
+            ),
+        },
+    };
+    Trouble::Kind(FaultKind::Answer(answer))
+}
+
+/// A refusal that says why, in Airbyte's words and in Secrets Manager's.
+fn refusal(status: u16) -> Answer {
+    Answer::new(status).json(&json!({ "detail": "no", "__type": "SomeException", "Message": "no" }))
+}
+
+/// A row of the table: the fault and its cells, in the order of [`Upstream::ALL`].
+fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
+    let mut lines = TABLE
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .map(|line| {
+            let mut cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+            let fault = cells.remove(0);
+            (fault, cells)
+        });
+    let (_, header) = lines.next().expect("a header");
+    assert_eq!(header, Upstream::ALL.map(|(_, name)| name));
+    lines.skip(1).collect()
+}
+
+/// Brings about every cell of a column and compares.
+async fn column(upstream: Upstream) {
+    let index = Upstream::ALL
+        .iter()
+        .position(|(known, _)| *known == upstream)
+        .expect("a column");
+    let cells = rows()
+        .into_iter()
+        .map(|(fault, cells)| (fault, cells[index]))
+        .filter(|(_, cell)| *cell != "—");
+    let differences: Vec<String> = stream::iter(cells)
+        .map(async |(fault, expected)| {
+            let seen = bring_about(upstream, fault).await;
+            let waits = matches!(fault, "hang" | "drip");
+            let bound = if waits { IN_TIME } else { AT_ONCE };
+            if seen.cell == expected && seen.took < bound {
+                None
+            } else {
+                Some(format!(
+                    "{fault}: expected {expected} within {bound:?}, seen {} after {:?}",
+                    seen.cell, seen.took
+                ))
+            }
+        })
+        .buffer_unordered(AT_A_TIME)
+        .filter_map(async |difference| difference)
+        .collect()
+        .await;
+    assert!(
+        differences.is_empty(),
+        "{upstream:?}\n{}",
+        differences.join("\n")
+    );
+}
+
+async fn bring_about(upstream: Upstream, fault: &str) -> Seen {
+    let elsewhere = Airbyte::start(Options::default())
+        .await
+        .expect("a free port");
+    let trouble = trouble(
+        fault,
+        upstream,
+        &format!("{}{WIDGET_TOKEN}", elsewhere.url()),
+    );
+    let seen = match upstream {
+        Upstream::Secret => secret(&trouble).await,
+        Upstream::SecretHeld => secret_held(&trouble).await,
+        Upstream::ApplicationToken | Upstream::WidgetToken | Upstream::Source => {
+            airbyte(upstream, trouble).await
+        }
+    };
+    assert_eq!(
+        elsewhere.connections(),
+        0,
+        "{upstream:?}, {fault}: a redirect was followed"
+    );
+    seen
+}
+
+/// The status, the problem's type and how often the upstream was called.
+fn cell(answer: &e2e::Answer, calls: Option<usize>) -> String {
+    let mut cell = answer.status.to_string();
+    if answer.status >= 400 {
+        let kind = answer.body["type"].as_str().unwrap_or("no type");
+        let _ = answer.problem(answer.status, kind);
+        cell = format!("{cell} {kind}");
+    }
+    match calls {
+        Some(calls) => format!("{cell} ×{calls}"),
+        None => cell,
+    }
+}
+
+fn mint() -> Event {
+    Event::mint_token("alice")
+}
+
+/// Secrets Manager fails from the start.
+async fn secret(trouble: &Trouble) -> Seen {
+    let world = World::new().await;
+    let gate = Gate::shut(&world.secrets_manager.url());
+    gate.open();
+    let tls = match trouble {
+        Trouble::TlsPlainText => Some(BrokenTls::plain_text().await),
+        Trouble::TlsUntrusted => Some(BrokenTls::untrusted().await),
+        _ => None,
+    };
+    let url = tls.as_ref().map_or_else(|| gate.url(), BrokenTls::url);
+    // The read at start-up fails quickly, whatever the fault.
+    world
+        .secrets_manager
+        .order(SecretsManager::refusal(400, "ResourceNotFoundException"));
+    let environment = world
+        .environment()
+        .with("AWS_ENDPOINT_URL_SECRETS_MANAGER", &url);
+    let function = Function::start(Binary::MintToken, &environment).await;
+    world.secrets_manager.clear_faults();
+    match trouble {
+        Trouble::Refused => gate.close().await,
+        Trouble::Kind(kind) => world.secrets_manager.order(kind.clone()),
+        Trouble::None | Trouble::TlsPlainText | Trouble::TlsUntrusted => {}
+    }
+
+    let reads = world.secrets_manager.reads();
+    let answer = function.invoke_with_deadline(mint(), DEADLINE).await;
+    assert!(world.secrets_manager.reads() - reads <= 3);
+    assert_eq!(world.airbyte.journal().is_empty(), answer.status != 200);
+
+    if let Some(tls) = tls {
+        // That does not heal. It does no harm either.
+        assert_eq!(
+            tls.requests(),
+            0,
+            "something was sent to whom nobody vouches for"
+        );
+        let _ = function
+            .invoke_with_deadline(mint(), DEADLINE)
+            .await
+            .problem(503, "credential-unavailable");
+    } else {
+        world.secrets_manager.clear_faults();
+        if matches!(trouble, Trouble::Refused) {
+            gate.open();
+        }
+        let _ = function
+            .invoke_with_deadline(mint(), DEADLINE)
+            .await
+            .success(200);
+    }
+    Seen {
+        cell: cell(&answer, None),
+        took: answer.took,
+    }
+}
+
+/// Secrets Manager fails when it is time to read the secret again.
+async fn secret_held(trouble: &Trouble) -> Seen {
+    let world = World::new().await;
+    let gate = Gate::shut(&world.secrets_manager.url());
+    gate.open();
+    let environment = world
+        .environment()
+        .with("AWS_ENDPOINT_URL_SECRETS_MANAGER", &gate.url())
+        .with("SECRET_TTL_SECONDS", "1");
+    let started = Instant::now();
+    let function = Function::start(Binary::MintToken, &environment).await;
+    let old = Instant::now() + Duration::from_millis(1100);
+    assert_eq!(world.secrets_manager.reads(), 1, "{:?}", started.elapsed());
+    match trouble {
+        Trouble::Refused => gate.close().await,
+        Trouble::Kind(kind) => world.secrets_manager.order(kind.clone()),
+        Trouble::None | Trouble::TlsPlainText | Trouble::TlsUntrusted => {}
+    }
+    // Its time to live has to pass.
+    sleep_until(old).await;
+
+    let answer = function.invoke_with_deadline(mint(), DEADLINE).await;
+    if !matches!(trouble, Trouble::Refused) {
+        assert!(
+            (2..=4).contains(&world.secrets_manager.reads()),
+            "it was not read again, or too often"
+        );
+    }
+    let healthy = function
+        .json_logs()
+        .iter()
+        .all(|line| line["level"] == "INFO");
+    let harmless = match trouble {
+        Trouble::None | Trouble::Kind(FaultKind::Delay(_)) => true,
+        Trouble::Kind(FaultKind::Answer(answer)) => {
+            answer.status == 200
+                && serde_json::from_slice::<Value>(&answer.body)
+                    .is_ok_and(|body| body["SecretString"].is_string())
+                && answer.body.len() < 1024 * 1024
+        }
+        _ => false,
+    };
+    assert_eq!(
+        healthy,
+        harmless,
+        "a warning where there is something to warn of: {}",
+        function.output()
+    );
+    Seen {
+        cell: cell(&answer, None),
+        took: answer.took,
+    }
+}
+
+/// One of Airbyte's routes fails.
+async fn airbyte(upstream: Upstream, trouble: Trouble) -> Seen {
+    let credential = match upstream {
+        Upstream::ApplicationToken => {
+            r#"{"client_id":"dev-client-id","client_secret":"dev-client-secret"}"#
+        }
+        _ => "dev-organization-token",
+    };
+    let world = World::with_secret(Secret::create(credential).await).await;
+    let (binary, event) = match upstream {
+        Upstream::Source => {
+            let mut body = faker_source();
+            body["token"] = json!(token::mint(&world.airbyte, "alice").await);
+            (Binary::CreateSource, Event::create_source("alice", &body))
+        }
+        _ => (Binary::MintToken, mint()),
+    };
+    let success = if binary == Binary::CreateSource {
+        201
+    } else {
+        200
+    };
+    let route = match upstream {
+        Upstream::ApplicationToken => Route::ApplicationToken,
+        Upstream::Source => Route::Sources,
+        _ => Route::WidgetToken,
+    };
+    let tls = match trouble {
+        Trouble::TlsPlainText => Some(BrokenTls::plain_text().await),
+        Trouble::TlsUntrusted => Some(BrokenTls::untrusted().await),
+        _ => None,
+    };
+    let environment = match &tls {
+        Some(tls) => world.environment().with("AIRBYTE_API_URL", &tls.url()),
+        None => world.environment(),
+    };
+    // An exchange at start-up fails quickly, so that there is one to be made in the request.
+    world.airbyte.order(Fault::new(
+        Route::ApplicationToken,
+        FaultKind::Answer(Answer::new(400)),
+    ));
+    let function = Function::start(binary, &environment).await;
+    world.airbyte.clear_faults();
+    accept_right_answer(&world, &trouble);
+    let refused = matches!(trouble, Trouble::Refused);
+    match trouble {
+        Trouble::Refused => world.airbyte.refuse_connections().await.unwrap(),
+        Trouble::Kind(kind) => world.airbyte.order(Fault::new(route, kind)),
+        Trouble::None | Trouble::TlsPlainText | Trouble::TlsUntrusted => {}
+    }
+    world.airbyte.clear_journal();
+
+    let answer = function.invoke_with_deadline(&event, DEADLINE).await;
+    let path = upstream.path().expect("a route of Airbyte's");
+    let seen = Seen {
+        cell: cell(&answer, Some(calls(&world.airbyte, path).len())),
+        took: answer.took,
+    };
+
+    if let Some(tls) = tls {
+        // That does not heal. It does no harm either.
+        assert_eq!(
+            tls.requests(),
+            0,
+            "something was sent to whom nobody vouches for"
+        );
+        let _ = function
+            .invoke_with_deadline(&event, DEADLINE)
+            .await
+            .problem(502, "upstream-error");
+    } else {
+        world.airbyte.clear_faults();
+        if refused {
+            world.airbyte.accept_connections().await.unwrap();
+        }
+        let _ = function
+            .invoke_with_deadline(&event, DEADLINE)
+            .await
+            .success(success);
+    }
+    seen
+}
+
+/// Makes the stand-in accept the application token in an ordered answer, if there is one.
+fn accept_right_answer(world: &World, trouble: &Trouble) {
+    let Trouble::Kind(FaultKind::Answer(answer)) = trouble else {
+        return;
+    };
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    if let Some(token) = body["access_token"].as_str() {
+        world
+            .airbyte
+            .set_organization_tokens(vec![token.to_owned(), "dev-organization-token".to_owned()]);
+    }
+}
+
+#[tokio::test]
+async fn secrets_manager_fails_before_there_is_a_value() {
+    column(Upstream::Secret).await;
+}
+
+#[tokio::test]
+async fn secrets_manager_fails_while_there_is_a_value() {
+    column(Upstream::SecretHeld).await;
+}
+
+#[tokio::test]
+async fn the_exchange_of_an_application_fails() {
+    column(Upstream::ApplicationToken).await;
+}
+
+#[tokio::test]
+async fn the_minting_of_a_token_fails() {
+    column(Upstream::WidgetToken).await;
+}
+
+#[tokio::test]
+async fn the_creation_of_a_source_fails() {
+    column(Upstream::Source).await;
+}
+
+#[tokio::test]
+async fn an_answer_comes_before_any_deadline_however_short() {
+    let world = World::new().await;
+    world.airbyte.order(Fault::new(Route::Any, FaultKind::Hang));
+    let (mint_token, create_source) = (world.mint_token().await, world.create_source().await);
+    for millis in [600, 800, 1000, 2000] {
+        let deadline = Duration::from_millis(millis);
+        let minted = mint_token.invoke_with_deadline(mint(), deadline).await;
+        let created = create_source
+            .invoke_with_deadline(Event::create_source("alice", &faker_source()), deadline)
+            .await;
+        for answer in [minted, created] {
+            let _ = answer.problem(504, "upstream-timeout");
+            assert!(
+                answer.took + RESERVE / 2 < deadline,
+                "{deadline:?}: {answer:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_that_is_as_good_as_over_still_gets_an_answer() {
+    let world = World::new().await;
+    let function = world.mint_token().await;
+    let answer = function
+        .invoke_with_deadline(mint(), Duration::from_millis(400))
+        .await;
+    let _ = answer.problem(504, "upstream-timeout");
+    let _ = function.invoke(mint()).await.success(200);
+}
+
+#[tokio::test]
+async fn a_credential_is_sent_to_airbyte_alone() {
+    // Redirects that are not followed are in the table; here is what a redirect would carry.
+    let elsewhere = Airbyte::start(Options::default()).await.unwrap();
+    for path in [WIDGET_TOKEN, SOURCES, APPLICATION_TOKEN] {
+        let world = World::with_secret(
+            Secret::create(r#"{"client_id":"dev-client-id","client_secret":"dev-client-secret"}"#)
+                .await,
+        )
+        .await;
+        let function = world.create_source().await;
+        let location = format!("{}{path}", elsewhere.url());
+        for status in [301, 302, 303, 307, 308] {
+            world.airbyte.clear_faults();
+            let redirect =
+                FaultKind::Answer(Answer::new(status).header("location", location.clone()));
+            world.airbyte.order(Fault::new(Route::Any, redirect));
+            let answer = function
+                .invoke(Event::create_source("alice", &faker_source()))
+                .await;
+            let _ = answer.problem(502, "upstream-error");
+        }
+    }
+    assert_eq!(elsewhere.connections(), 0);
+}
+
+#[tokio::test]
+async fn proxies_of_the_environment_are_not_asked() {
+    let world = World::new().await;
+    let proxy = Airbyte::start(Options::default()).await.unwrap();
+    let mut environment: Environment = world.environment();
+    for name in [
+        "http_proxy",
+        "HTTP_PROXY",
+        "https_proxy",
+        "HTTPS_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+    ] {
+        environment = environment.with(name, &proxy.url());
+    }
+    let function = Function::start(Binary::MintToken, &environment).await;
+    let _ = function.invoke(mint()).await.success(200);
+    assert_eq!(proxy.connections(), 0);
+}
