@@ -7,6 +7,7 @@
     reason = "a test reports by panicking"
 )]
 
+mod browser;
 mod callers;
 mod create_source;
 mod credential;

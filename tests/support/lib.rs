@@ -15,15 +15,19 @@
 
 mod answer;
 mod binary;
+mod browser;
+mod chromedriver;
 mod environment;
 mod event;
 mod function;
 mod gate;
 mod http;
+mod invoke_api;
 mod moto;
 mod runtime_api;
 mod secret;
 mod secrets_manager;
+mod site;
 pub mod tls;
 pub mod token;
 mod wait;
@@ -31,11 +35,13 @@ mod world;
 
 pub use answer::{Answer, FieldError, Problem};
 pub use binary::Binary;
+pub use browser::Browser;
 pub use environment::Environment;
 pub use event::{Event, FAKER, POSTGRES, faker_source};
 pub use function::{Exit, Failure, Function};
 pub use gate::Gate;
 pub use secret::Secret;
 pub use secrets_manager::{Call, SecretsManager};
+pub use site::Site;
 pub use wait::eventually;
 pub use world::World;

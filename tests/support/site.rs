@@ -1,0 +1,168 @@
+//! The demo page with everything behind it, each part on an origin of its own.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use airbyte_sim::{Airbyte, Options};
+use local_stack::demo::{Demo, PageConfig};
+use local_stack::gateway::{self, Gateway};
+use local_stack::issuer::{self, Issuer};
+use local_stack::template::Template;
+use serde_json::Value;
+
+use crate::binary::repository;
+use crate::invoke_api::InvokeApi;
+use crate::{Binary, Environment, Function, Secret, World};
+
+/// Three copies of the demo page, two of them on origins that the API allows; and the API, which is the local gateway
+/// with the real functions behind it, both as the template describes them.
+pub struct Site {
+    /// The stand-in that the functions call, and that serves the page inside of the widget.
+    pub airbyte: Airbyte,
+    /// The pages' URLs, which are their origins.
+    origins: [String; 3],
+    _pages: [Demo; 3],
+    _issuer: Issuer,
+    _gateway: Gateway,
+    _functions: InvokeApi,
+}
+
+impl Site {
+    /// A site with the stand-in's default settings.
+    pub async fn start() -> Site {
+        Site::with(Options::default()).await
+    }
+
+    /// The same with another stand-in.
+    pub async fn with(options: Options) -> Site {
+        let secret = Secret::create("dev-organization-token").await;
+        let secret_arn = secret.arn().await;
+        let world = World::with(options, secret).await;
+        let issuer = Issuer::start(any_port()).await.expect("a free port");
+        let pages = [page().await, page().await, page().await];
+        let origins = pages.each_ref().map(Demo::url);
+
+        let template = template([
+            ("AllowedOrigins", origins[..2].join(",")),
+            ("JwtIssuer", issuer.url().to_owned()),
+            ("JwtAudience", issuer::DEFAULT_AUDIENCE.to_owned()),
+            (
+                "AirbyteOrganizationId",
+                Environment::ORGANIZATION.to_owned(),
+            ),
+            ("AirbyteApiUrl", world.airbyte.url()),
+            ("OrganizationTokenSecretArn", secret_arn),
+        ]);
+        let functions = tokio::join!(
+            function(Binary::MintToken, &template, &world),
+            function(Binary::CreateSource, &template, &world),
+        );
+        let functions = InvokeApi::start(functions.into()).await;
+        let endpoint = |binary: Binary| (binary.name().to_owned(), functions.url(binary));
+        let gateway = Gateway::start(gateway::Options {
+            address: any_port(),
+            template,
+            functions: Binary::ALL.map(endpoint).into(),
+            console: Arc::new(print),
+        });
+        let gateway = gateway.await.expect("a free port");
+
+        let config = PageConfig {
+            api_url: gateway.url(),
+            issuer_url: issuer.url().to_owned(),
+            airbyte_url: world.airbyte.url(),
+            widget_script_url: "/widget.js".to_owned(),
+            widget_script_integrity: None,
+            templates: source_templates(&world.airbyte).await,
+        };
+        for page in &pages {
+            page.configure(config.clone()).expect("URLs");
+        }
+        Site {
+            airbyte: world.airbyte,
+            origins,
+            _pages: pages,
+            _issuer: issuer,
+            _gateway: gateway,
+            _functions: functions,
+        }
+    }
+
+    /// The demo page on the first allowed origin: its URL, which is the origin.
+    #[must_use]
+    pub fn page(&self) -> &str {
+        &self.origins[0]
+    }
+
+    /// The demo page on the second allowed origin.
+    #[must_use]
+    pub fn other_page(&self) -> &str {
+        &self.origins[1]
+    }
+
+    /// The demo page on an origin that is not allowed.
+    #[must_use]
+    pub fn outside_page(&self) -> &str {
+        &self.origins[2]
+    }
+}
+
+async fn page() -> Demo {
+    let folder = repository().join("examples/web");
+    let widget_script = repository().join("local/widget-stand-in/widget.js");
+    Demo::start(any_port(), &folder, &widget_script)
+        .await
+        .expect("a free port")
+}
+
+/// The repository's template under these parameters.
+fn template<const N: usize>(parameters: [(&str, String); N]) -> Template {
+    let parameters: BTreeMap<_, _> = parameters
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+    Template::load(&repository().join("template.yaml"), &parameters)
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Starts a function with the environment that the template gives it.
+async fn function(binary: Binary, template: &Template, world: &World) -> (Binary, Function) {
+    let mut environment = Environment::bare().with(
+        "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+        &world.secrets_manager.url(),
+    );
+    for (name, value) in &template.functions[binary.name()].environment {
+        environment = environment.with(name, value);
+    }
+    (binary, Function::start(binary, &environment).await)
+}
+
+/// The source templates, as Airbyte lists them to the organization; without a trace in the journal.
+async fn source_templates(airbyte: &Airbyte) -> Vec<Value> {
+    let request = http::Request::get(format!(
+        "{}/api/v1/integrations/templates/sources/",
+        airbyte.url()
+    ))
+    .header("authorization", "Bearer dev-organization-token")
+    .body(bytes::Bytes::new())
+    .expect("a well-formed request");
+    let answer = crate::http::send(request)
+        .await
+        .expect("the stand-in answers");
+    airbyte.clear_journal();
+    let list: Value = serde_json::from_slice(answer.body()).expect("JSON");
+    list["data"].as_array().cloned().expect("a list")
+}
+
+/// Shows what the gateway has to say, beside the test that fails for it.
+#[expect(
+    clippy::print_stderr,
+    reason = "the test runner shows it where a test fails"
+)]
+fn print(line: &str) {
+    eprintln!("gateway: {line}");
+}
+
+fn any_port() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
