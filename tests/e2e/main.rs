@@ -26,4 +26,5 @@ mod retries;
 mod scoped_tokens;
 mod secrecy;
 mod startup;
+mod supply_chain;
 mod validation;
