@@ -117,4 +117,27 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn the_longest_answer_is_one_that_lambda_takes() {
+        // Each character of these names takes six in JSON, and seven in the JSON around it.
+        let name = format!("\"{}\":", "\\u0001".repeat(100));
+        let deepest = format!("{{{name}1{}}}", format!(",{name}1").repeat(100));
+        let levels = configuration::DEEPEST - 1;
+        let nested = format!(
+            "{}{deepest}{}",
+            format!("{{{name}").repeat(levels),
+            "}".repeat(levels)
+        );
+        let text = format!("{{\"connection_configuration\": {nested}}}");
+
+        let problem = SourceRequest::parse(&text).unwrap_err();
+        assert_eq!(problem.faults().len(), Problem::MOST_FAULTS);
+        let answer = serde_json::to_string(&problem.to_json("r")).unwrap();
+        assert!(
+            (1024 * 1024..6 * 1024 * 1024).contains(&answer.len()),
+            "{}",
+            answer.len()
+        );
+    }
 }
