@@ -87,7 +87,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault at a [`pointer`].
+    /// A fault at a [`pointer()`].
     pub fn new(pointer: String, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             pointer,
