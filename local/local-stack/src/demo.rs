@@ -116,8 +116,8 @@ async fn with_headers(State(page): State<Arc<OnceLock<Page>>>, mut response: Res
     response
 }
 
-/// What the page needs, and nothing else. The widget's script adds a `<style>` element; the page itself has no inline
-/// styles.
+/// What the page needs, and nothing else. The widget's script adds a `<style>` element with an image in it; the page
+/// itself has no inline styles.
 fn content_security_policy(config: &PageConfig) -> io::Result<HeaderValue> {
     let invalid = |problem: String| io::Error::new(io::ErrorKind::InvalidInput, problem);
     let origin = |url: &str| match Url::parse(url) {
@@ -129,7 +129,7 @@ fn content_security_policy(config: &PageConfig) -> io::Result<HeaderValue> {
         url => origin(url)?,
     };
     let policy = format!(
-        "default-src 'none'; script-src 'self' {script}; style-src 'self' 'unsafe-inline'; img-src 'self'; \
+        "default-src 'none'; script-src 'self' {script}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
          connect-src 'self' {api} {issuer}; frame-src {airbyte}; base-uri 'none'; form-action 'none'; \
          frame-ancestors 'none'",
         api = origin(&config.api_url)?,
