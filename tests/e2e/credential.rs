@@ -1,9 +1,11 @@
 //! The organization's credential: how it may be stored, when it is read again, and what its failures look like.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use airbyte_sim::{Answer, Application, Fault, FaultKind, Options, Route};
 use e2e::{Binary, Event, Function, Secret, SecretsManager, World, eventually};
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::exchange::{APPLICATION_TOKEN, WIDGET_TOKEN, calls, paths};
@@ -291,6 +293,72 @@ async fn until_exchanges(world: &World, function: &Function, count: usize) {
             .invoke(Event::mint_token("alice"))
             .await
             .success(200);
+    }
+}
+
+/// Four functions at work all the time, while the credential is rotated again and again.
+#[tokio::test]
+async fn rotations_under_load_lose_no_request() {
+    const ROTATIONS: usize = 5;
+    let formats: [fn(usize) -> String; 3] = [
+        |number| format!("token-{number}"),
+        |number| json!({ "organization_token": format!("token-{number}") }).to_string(),
+        |number| {
+            json!({ "client_id": "dev-client-id", "client_secret": format!("secret-{number}") })
+                .to_string()
+        },
+    ];
+    for format in formats {
+        let accept = |world: &World, numbers: &[usize]| {
+            world.airbyte.set_organization_tokens(
+                numbers
+                    .iter()
+                    .map(|number| format!("token-{number}"))
+                    .collect(),
+            );
+            world.airbyte.set_applications(
+                numbers
+                    .iter()
+                    .map(|number| application(&format!("secret-{number}")))
+                    .collect(),
+            );
+        };
+        let world = World::with_secret(Secret::create(&format(0)).await).await;
+        accept(&world, &[0]);
+        let functions = join_all((0..4).map(|_| world.mint_token())).await;
+        let rotated = Cell::new(false);
+        let load = join_all(functions.iter().map(async |function| {
+            let mut requests = 0;
+            while !rotated.get() {
+                let _ = function
+                    .invoke(Event::mint_token("alice"))
+                    .await
+                    .success(200);
+                requests += 1;
+            }
+            requests
+        }));
+        let rotation = async {
+            for number in 1..=ROTATIONS {
+                // The new one is made, stored, and then the old one is revoked.
+                accept(&world, &[number - 1, number]);
+                world.secret.put(&format(number)).await;
+                accept(&world, &[number]);
+                world.airbyte.revoke_application_tokens();
+                let requests = calls(&world.airbyte, WIDGET_TOKEN).len();
+                while calls(&world.airbyte, WIDGET_TOKEN).len() < requests + 40 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+            rotated.set(true);
+        };
+        let (requests, ()) = tokio::join!(load, rotation);
+        assert!(
+            requests.iter().all(|requests| *requests > ROTATIONS),
+            "{requests:?}"
+        );
+        let last = calls(&world.airbyte, WIDGET_TOKEN).pop().unwrap();
+        assert_eq!(last.status, Some(200));
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod browser;
 mod callers;
+mod cargo_lambda;
 mod create_source;
 mod credential;
 mod errors;

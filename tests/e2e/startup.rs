@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use airbyte_sim::FaultKind;
+use airbyte_sim::{Answer, FaultKind};
 use e2e::tls::BrokenTls;
-use e2e::{Binary, Event, Function, Gate, World};
+use e2e::{Binary, Event, Function, Gate, SecretsManager, World};
+use futures_util::future::join_all;
 
 /// Variables and values with which no function starts; `None` takes the variable away.
 const UNUSABLE: [(&str, &[Option<&str>]); 7] = [
@@ -183,37 +184,40 @@ async fn plain_http_to_the_own_machine_is_allowed_by_any_of_its_names() {
 
 #[tokio::test]
 async fn a_secret_that_cannot_be_read_does_not_stop_the_start() {
-    for fault in [
+    let faults = [
         FaultKind::Hang,
         FaultKind::ResetBeforeAnswer,
-        e2e::SecretsManager::refusal(400, "AccessDeniedException"),
-        e2e::SecretsManager::refusal(503, "ServiceUnavailable"),
-        FaultKind::Answer(airbyte_sim::Answer::new(200).body("not what it should be")),
-    ] {
+        SecretsManager::refusal(400, "AccessDeniedException"),
+        SecretsManager::refusal(503, "ServiceUnavailable"),
+        FaultKind::Answer(Answer::new(200).body("not what it should be")),
+    ];
+    let cases = faults
+        .iter()
+        .flat_map(|fault| Binary::ALL.map(|binary| (fault, binary)));
+    join_all(cases.map(async |(fault, binary)| {
         let world = World::new().await;
         world.secrets_manager.order(fault.clone());
-        for binary in Binary::ALL {
-            let started = Instant::now();
-            let function = world.start(binary).await;
-            assert!(
-                started.elapsed() < Duration::from_secs(8),
-                "Lambda's init phase ends at 10 s, {fault:?}"
-            );
-            let event = match binary {
-                Binary::MintToken => Event::mint_token("alice"),
-                Binary::CreateSource => Event::create_source("alice", &e2e::faker_source()),
-            };
-            let answer = function
-                .invoke_with_deadline(event.clone(), Duration::from_secs(2))
-                .await;
-            let _ = answer.problem(503, "credential-unavailable");
+        let started = Instant::now();
+        let function = world.start(binary).await;
+        let took = started.elapsed();
+        assert!(
+            took < Duration::from_secs(8),
+            "Lambda's init phase ends at 10 s: {fault:?} took {took:?}"
+        );
+        let event = match binary {
+            Binary::MintToken => Event::mint_token("alice"),
+            Binary::CreateSource => Event::create_source("alice", &e2e::faker_source()),
+        };
+        let answer = function
+            .invoke_with_deadline(event.clone(), Duration::from_secs(2))
+            .await;
+        let _ = answer.problem(503, "credential-unavailable");
 
-            world.secrets_manager.clear_faults();
-            let answer = function.invoke(event).await;
-            assert!(answer.status < 300, "{fault:?}: {answer:?}");
-            world.secrets_manager.order(fault.clone());
-        }
-    }
+        world.secrets_manager.clear_faults();
+        let answer = function.invoke(event).await;
+        assert!(answer.status < 300, "{fault:?}: {answer:?}");
+    }))
+    .await;
 }
 
 #[tokio::test]

@@ -386,7 +386,7 @@ async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
             let _ = answer.success(success);
         }
         world.airbyte.clear_journal();
-        for length in [limit + 1, limit + 2, limit + 3, 4 * MEBIBYTE] {
+        for length in [limit + 1, limit + 3] {
             for answer in invoke(&function, binary, body(length).as_bytes()).await {
                 let _ = answer.problem(413, "payload-too-large");
             }

@@ -40,26 +40,57 @@ pub(crate) fn repository() -> &'static Path {
         .expect("the crate is one folder below the root")
 }
 
-/// Builds both functions in the profile and target folder of the running test, and tells the folder they are in.
-fn build() -> PathBuf {
+/// Cargo's target folder.
+pub(crate) fn target_folder() -> PathBuf {
+    let folder = profile_folder();
+    folder
+        .parent()
+        .expect("a profile's folder is inside the target folder")
+        .to_path_buf()
+}
+
+/// The folder of the running test's profile, in which programs are as well.
+fn profile_folder() -> PathBuf {
     let test = std::env::current_exe().expect("a running program has a path");
     // target/PROFILE/deps/e2e-HASH
-    let folder = test
-        .ancestors()
-        .nth(2)
+    let folder = test.ancestors().nth(2);
+    folder
         .expect("cargo puts tests into PROFILE/deps")
-        .to_path_buf();
-    let target = folder
-        .parent()
-        .expect("a profile's folder is inside the target folder");
+        .to_path_buf()
+}
+
+/// Takes from a cargo's environment what another cargo set to tell the running test about its package. Build scripts look
+/// at some of it, so that much would be built again, and once more when cargo is next called from outside.
+pub(crate) fn forget_the_running_package(command: &mut Command) {
+    const PREFIXES: [&str; 4] = [
+        "CARGO_BIN_",
+        "CARGO_CRATE_",
+        "CARGO_MANIFEST_",
+        "CARGO_PKG_",
+    ];
+    for (name, _) in std::env::vars_os() {
+        if PREFIXES
+            .iter()
+            .any(|prefix| name.to_string_lossy().starts_with(prefix))
+        {
+            command.env_remove(name);
+        }
+    }
+}
+
+/// Builds both functions in the profile and target folder of the running test, and tells the folder they are in.
+fn build() -> PathBuf {
+    let folder = profile_folder();
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(name) => name,
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    forget_the_running_package(&mut command);
+    let output = command
         .args(["build", "--quiet", "--profile", profile, "--target-dir"])
-        .arg(target)
+        .arg(target_folder())
         .args(
             Binary::ALL
                 .iter()

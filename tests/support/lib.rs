@@ -16,6 +16,7 @@
 mod answer;
 mod binary;
 mod browser;
+mod cargo_lambda;
 mod chromedriver;
 mod environment;
 mod event;
@@ -36,6 +37,7 @@ mod world;
 pub use answer::{Answer, FieldError, Problem};
 pub use binary::Binary;
 pub use browser::Browser;
+pub use cargo_lambda::CargoLambda;
 pub use environment::Environment;
 pub use event::{Event, FAKER, POSTGRES, faker_source};
 pub use function::{Exit, Failure, Function};
