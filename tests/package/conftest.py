@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from programs import ARCHITECTURE, REPOSITORY, airbyte, clean_environment, moto
-
-FUNCTIONS = ("mint-token", "create-source")
+from programs import ARCHITECTURE, FUNCTIONS, REPOSITORY, airbyte, clean_environment, moto
 
 
 @pytest.fixture(scope="session")

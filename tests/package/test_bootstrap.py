@@ -7,12 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import FUNCTIONS
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
 import openapi
-from programs import ARCHITECTURE, REPOSITORY, Airbyte, SecretsManager, lambda_emulator
+from programs import ARCHITECTURE, FUNCTIONS, REPOSITORY, Airbyte, SecretsManager, lambda_emulator
 
 # Amazon Linux 2023, which provided.al2023 is, has this one; a program that needs a newer symbol does not start there.
 AMAZON_LINUX_GLIBC = (2, 34)

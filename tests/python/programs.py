@@ -15,6 +15,7 @@ from pathlib import Path
 import samcli
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+FUNCTIONS = ("mint-token", "create-source")
 DEV_PYTHON = REPOSITORY / ".venv/dev/bin/python"
 
 # How the template calls this machine's processor.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conftest import IAM_PARAMETERS
+from parameters import IAM_PARAMETERS
 
 
 def routes(stack) -> dict:

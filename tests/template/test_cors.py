@@ -5,7 +5,7 @@ import copy
 import pytest
 
 import cloudformation
-from conftest import JWT_PARAMETERS
+from parameters import JWT_PARAMETERS
 
 ORIGINS = ["https://app.example.com", "https://admin.example.com:8443"]
 

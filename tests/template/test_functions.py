@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from conftest import JWT_PARAMETERS, SECRET_ARN
+from parameters import JWT_PARAMETERS, SECRET_ARN
 
 BINARIES = {"MintTokenFunction": "mint-token", "CreateSourceFunction": "create-source"}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conftest import IAM_PARAMETERS, JWT_PARAMETERS, SECRET_ARN
+from parameters import IAM_PARAMETERS, JWT_PARAMETERS, SECRET_ARN
 
 KEY_ARN = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"
 FUNCTIONS = {"MintToken": "token", "CreateSource": "sources"}
