@@ -27,7 +27,7 @@ test: .venv/test/.stamp .venv/dev/.stamp ## check and test everything
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 	cargo build --locked -p mint-token -p create-source
 	cargo test --workspace --locked --no-fail-fast
-	.venv/test/bin/pytest tests/template tests/package
+	.venv/test/bin/pytest tests/template tests/package tests/contract
 
 build: .venv/dev/.stamp ## build both packages below target/lambda/; ARCH=arm64 or x86_64
 	$(with_dev_tools) cargo lambda build --release --locked --output-format zip --$(subst _,-,$(ARCH))

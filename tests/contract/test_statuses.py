@@ -1,0 +1,252 @@
+"""Every status that openapi.yaml has can be reached, with every body that it has for it."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import pytest
+from requests import Response
+
+import openapi
+from programs import wait_for
+from stack import ORIGIN, Stack
+
+# More than API Gateway takes.
+OVER_10_MB = b" " * (10 * 1024 * 1024 + 1)
+
+# More than the functions take.
+LIMITS = {"/token": 64 * 1024, "/sources": 1024 * 1024}
+
+# Bodies with two faults each.
+FAULTY = {"/token": b'{"allowedOrigin": 1, "userId": "bob"}', "/sources": b'{"source_config_template_id": "x"}'}
+
+# The stand-in's template for a database, and a configuration that lacks something.
+POSTGRES = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e01"
+WITHOUT_HOST = {"database": "shop", "username": "airbyte", "password": "not-a-real-password"}
+
+# What openapi.yaml's bodies of API Gateway are called here, and those of success.
+GATEWAY = "gateway"
+SUCCESS = "success"
+
+
+def airbyte_answers(stack: Stack, path: str, status: int, **headers: str) -> None:
+    """Has Airbyte answer like this where the route calls it last."""
+    answer = {"status": status, "headers": list(headers.items())}
+    stack.airbyte.order({"/token": "widget-token", "/sources": "sources"}[path], {"answer": answer})
+
+
+def success(stack, path):
+    return stack.good(path)
+
+
+def faults(stack, path):
+    return stack.post(path, FAULTY[path])
+
+
+def not_json(stack, path):
+    return stack.post(path, b'{"token": eyJ0b2tlbiI6}')
+
+
+def invalid_token(stack, path):
+    return stack.good(path, token="not base64")
+
+
+def no_caller(stack, path):
+    return stack.good(path, user=None)
+
+
+def token_expired(stack, path):
+    token = stack.good("/token").json()["token"]
+    stack.airbyte.revoke_scoped_tokens()
+    return stack.good(path, token=token)
+
+
+def forbidden(stack, path):
+    return stack.good(path, externalUserId="bob")
+
+
+def origin_not_allowed(stack, path):
+    return stack.good(path, headers={"origin": f"{ORIGIN}.example"})
+
+
+def payload_too_large(stack, path):
+    return stack.post(path, b" " * (LIMITS[path] + 1))
+
+
+def too_large_for_api_gateway(stack, path):
+    return stack.post(path, OVER_10_MB)
+
+
+def source_rejected(stack, path):
+    return stack.good(path, source_config_template_id=POSTGRES, connection_configuration=WITHOUT_HOST)
+
+
+def rate_limited(stack, path):
+    # Longer than the function may wait.
+    airbyte_answers(stack, path, 429, **{"retry-after": "60"})
+    return stack.good(path)
+
+
+def upstream_error(stack, path):
+    airbyte_answers(stack, path, 500)
+    return stack.good(path)
+
+
+def credential_rejected(stack, path):
+    stack.airbyte.accept_organization_tokens()
+    return stack.good(path, user=stack.newcomer())
+
+
+def credential_unavailable(stack, path):
+    # What the function holds is refused, so that it reads the secret again.
+    stack.airbyte.accept_organization_tokens()
+    stack.secrets_manager.put(stack.SECRET, "not one of the formats")
+    return stack.good(path, user=stack.newcomer())
+
+
+def upstream_timeout(stack, path):
+    stack.airbyte.order("any", "hang")
+    return stack.good(path)
+
+
+def unsigned(stack, path):
+    return until(403, stack, path)
+
+
+def throttled(stack, path):
+    return until(429, stack, path)
+
+
+def until(status: int, stack: Stack, path: str) -> Response:
+    """Calls again and again: of two calls in a second the second is one too many, and the first is not."""
+    answers = []
+
+    def answered() -> bool:
+        answers.append(stack.post(path, b"", user=None))
+        return answers[-1].status_code == status
+
+    wait_for(answered, f"an answer with status {status}")
+    return answers[-1]
+
+
+class Reached(NamedTuple):
+    status: int
+    kind: str  # a problem's type, GATEWAY or SUCCESS
+    paths: tuple[str, ...]
+    by: Callable[[Stack, str], Response]
+
+
+TOKEN, SOURCES, BOTH = ("/token",), ("/sources",), ("/token", "/sources")
+REACHED = [
+    Reached(200, SUCCESS, TOKEN, success),
+    Reached(201, SUCCESS, SOURCES, success),
+    Reached(400, "invalid-request", BOTH, faults),
+    Reached(400, "invalid-request", BOTH, not_json),
+    Reached(400, "invalid-token", SOURCES, invalid_token),
+    Reached(401, GATEWAY, BOTH, no_caller),
+    Reached(401, "token-expired", SOURCES, token_expired),
+    Reached(403, "forbidden", BOTH, forbidden),
+    Reached(403, "origin-not-allowed", BOTH, origin_not_allowed),
+    Reached(413, "payload-too-large", BOTH, payload_too_large),
+    Reached(413, GATEWAY, BOTH, too_large_for_api_gateway),
+    Reached(422, "source-rejected", SOURCES, source_rejected),
+    Reached(429, "rate-limited", BOTH, rate_limited),
+    Reached(502, "upstream-error", BOTH, upstream_error),
+    Reached(502, "credential-rejected", BOTH, credential_rejected),
+    Reached(503, "credential-unavailable", BOTH, credential_unavailable),
+]
+REACHED_LATE = [Reached(504, "upstream-timeout", BOTH, upstream_timeout)]
+REACHED_WITH_REFUSING_STACK = [Reached(403, GATEWAY, BOTH, unsigned), Reached(429, GATEWAY, BOTH, throttled)]
+
+# What no caller of a stack in which both functions run can bring about, and why.
+NOT_REACHABLE = {
+    (401, "unauthenticated"): "API Gateway's authorizer comes first: without a caller, the function is not called",
+    (500, "internal-error"): "a panic, or something that cannot be: no request is known to cause one",
+    (500, GATEWAY): "the function did not start, crashed, or ran out of time or memory",
+    (503, GATEWAY): "Lambda has no capacity left, or API Gateway's 30 s were over before the function's 28 s",
+}
+
+
+def cases(reached: list[Reached]) -> list:
+    return [
+        pytest.param(path, case, id=f"{path} {case.status} {case.kind} {case.by.__name__}")
+        for case in reached
+        for path in case.paths
+    ]
+
+
+def check(answer: Response, path: str, case: Reached) -> None:
+    assert (answer.status_code, kind_of(answer)) == (case.status, case.kind), answer.text
+    body = answer.json()
+    shown = examples(path, case.status, answer.headers["content-type"])
+    if case.kind == SUCCESS:
+        assert all(example.keys() <= body.keys() for example in shown)
+    elif case.kind == GATEWAY:
+        assert body in shown
+    else:
+        assert without_id(body) in [without_id(example) for example in shown], body
+
+
+def kind_of(answer: Response) -> str:
+    if answer.headers["content-type"] == "application/problem+json":
+        return answer.json()["type"]
+    return GATEWAY if answer.status_code >= 400 else SUCCESS
+
+
+def without_id(problem: dict) -> dict:
+    return {name: value for name, value in problem.items() if name != "requestId"}
+
+
+def contents(path: str) -> dict[int, dict[str, dict]]:
+    """What the document has for a route's answers, by status and media type."""
+    responses = openapi.document()["paths"][path]["post"]["responses"]
+    return {int(status): openapi.dereference(response)["content"] for status, response in responses.items()}
+
+
+def examples(path: str, status: int, media_type: str) -> list[dict]:
+    shown = contents(path)[status][media_type]["examples"].values()
+    return [openapi.dereference(example)["value"] for example in shown]
+
+
+def documented(path: str) -> set[tuple[int, str]]:
+    """Each status with each kind of body that its schemas allow."""
+    types = openapi.document()["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
+    found = set()
+    for status, bodies in contents(path).items():
+        for media_type, content in bodies.items():
+            if media_type == "application/problem+json":
+                problem = {"title": "Title", "status": status, "detail": "Detail.", "requestId": "id"}
+                allowed = (kind for kind in types if not openapi.faults(content["schema"], problem | {"type": kind}))
+                found |= {(status, kind) for kind in allowed}
+            else:
+                found.add((status, GATEWAY if status >= 400 else SUCCESS))
+    return found
+
+
+@pytest.mark.parametrize(("path", "case"), cases(REACHED))
+def test_a_documented_answer_is_reached_and_says_what_its_example_says(stack, path, case):
+    check(case.by(stack, path), path, case)
+
+
+@pytest.mark.parametrize(("path", "case"), cases(REACHED_WITH_REFUSING_STACK))
+def test_a_refusal_of_api_gateways_is_reached(refusing_stack, path, case):
+    check(case.by(refusing_stack, path), path, case)
+
+
+@pytest.mark.parametrize("case", REACHED_LATE, ids=lambda case: case.kind)
+def test_a_timeout_is_reached_on_both_routes_at_the_same_time(stack, case):
+    with ThreadPoolExecutor() as threads:
+        answers = {path: threads.submit(case.by, stack, path) for path in case.paths}
+    for path, answer in answers.items():
+        check(answer.result(), path, case)
+
+
+@pytest.mark.parametrize("path", BOTH)
+def test_each_documented_answer_is_reached_or_listed_as_not_reachable(path):
+    reached = {
+        (case.status, case.kind)
+        for case in REACHED + REACHED_LATE + REACHED_WITH_REFUSING_STACK
+        if path in case.paths
+    }
+    assert documented(path) == reached | NOT_REACHABLE.keys()
+    assert not reached & NOT_REACHABLE.keys()
