@@ -75,7 +75,7 @@ def local_stack(**variables: str) -> Iterator["Stack"]:
     try:
         # It is printed last, and at once.
         output.wait_for("Ctrl-C ends everything", START_TIMEOUT)
-        yield Stack(ports, secrets_manager=SecretsManager(output.wait_for(r"Secrets +(http\S+)", 0).group(1)))
+        yield Stack(ports, output, SecretsManager(output.wait_for(r"Secrets +(http\S+)", 0).group(1)))
     finally:
         process.stdin.close()
         try:
@@ -104,6 +104,11 @@ class Output:
             self._ended = ended
             self._changed.notify_all()
 
+    @property
+    def lines(self) -> list[str]:
+        """What was printed so far."""
+        return self._text.splitlines()
+
     def wait_for(self, pattern: str, timeout: float) -> re.Match:
         with self._changed:
             self._changed.wait_for(lambda: self._ended or re.search(pattern, self._text), timeout)
@@ -121,6 +126,7 @@ class Stack:
     CREDENTIAL = json.dumps({"organization_token": Airbyte.ORGANIZATION_TOKEN})
 
     ports: dict[str, int]
+    output: Output
     secrets_manager: SecretsManager
     schema: schemathesis.schemas.BaseSchema = field(default_factory=lambda: load_schema())
     _users: Iterator[int] = field(default_factory=itertools.count)
