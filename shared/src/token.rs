@@ -5,7 +5,6 @@
 //! HS256 and only Airbyte has the key. So nothing here is *verified*, and nothing may be authorised by it: what is read
 //! only routes a request, and Airbyte checks the signature when the token is used.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
@@ -13,7 +12,8 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use time::OffsetDateTime;
 use url::Url;
 use uuid::Uuid;
@@ -127,24 +127,22 @@ pub fn decode_unverified(opaque: &str) -> Result<UnverifiedToken, DecodeError> {
     }
     let inner = decode_base64(opaque).ok_or(DecodeError::NotBase64)?;
     let inner = std::str::from_utf8(&inner).map_err(|_| DecodeError::NotUtf8)?;
-    let inner: Inner<'_> = object(inner.as_bytes()).ok_or(DecodeError::NotJson)?;
+    let inner: Inner = object(inner.as_bytes()).ok_or(DecodeError::NotJson)?;
 
     let jwt = inner.token.ok_or(DecodeError::NoScopedToken)?;
     let jwt = string(jwt).ok_or(DecodeError::ScopedTokenNotAString)?;
     let widget_url = inner.widget_url.ok_or(DecodeError::NoWidgetUrl)?;
-    let widget_url = string(widget_url).ok_or(DecodeError::BadWidgetUrl)?;
-    if !is_web_address(&widget_url) {
-        return Err(DecodeError::BadWidgetUrl);
-    }
+    let widget_url = string(widget_url)
+        .filter(|text| is_web_address(text))
+        .ok_or(DecodeError::BadWidgetUrl)?;
     let claims = unverified_payload(&jwt)?;
-    let claims: Claims<'_> = object(&claims).ok_or(DecodeError::PayloadNotJson)?;
+    let claims: Claims = object(&claims).ok_or(DecodeError::PayloadNotJson)?;
+    let expiry = claims.exp.ok_or(DecodeError::NoExpiry)?;
     Ok(UnverifiedToken {
         workspace_id: workspace(claims.workspace_scope)?,
-        expires_at: claims.exp.map_or(Err(DecodeError::NoExpiry), |exp| {
-            numeric_date(exp.get()).ok_or(DecodeError::BadExpiry)
-        })?,
-        scoped_token: SecretString::from(jwt.into_owned()),
-        widget_url: widget_url.into_owned(),
+        expires_at: numeric_date(&expiry).ok_or(DecodeError::BadExpiry)?,
+        scoped_token: SecretString::from(jwt),
+        widget_url,
     })
 }
 
@@ -152,30 +150,22 @@ pub fn decode_unverified(opaque: &str) -> Result<UnverifiedToken, DecodeError> {
 #[must_use]
 pub fn unverified_expiry(jwt: &str) -> Option<OffsetDateTime> {
     let payload = unverified_payload(jwt).ok()?;
-    let claims: Claims<'_> = object(&payload)?;
-    numeric_date(claims.exp?.get())
+    let claims: Claims = object(&payload)?;
+    numeric_date(&claims.exp?)
 }
 
 #[derive(Deserialize)]
-struct Inner<'a> {
-    #[serde(borrow)]
-    token: Option<&'a RawValue>,
-    #[serde(borrow, rename = "widgetUrl")]
-    widget_url: Option<&'a RawValue>,
+struct Inner {
+    token: Option<Value>,
+    #[serde(rename = "widgetUrl")]
+    widget_url: Option<Value>,
 }
 
 #[derive(Deserialize)]
-struct Claims<'a> {
-    #[serde(borrow)]
-    exp: Option<&'a RawValue>,
-    #[serde(borrow, rename = "io.airbyte.auth.workspace_scope")]
-    workspace_scope: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct WorkspaceScope<'a> {
-    #[serde(borrow, rename = "workspaceId")]
-    workspace_id: Option<&'a RawValue>,
+struct Claims {
+    exp: Option<Value>,
+    #[serde(rename = "io.airbyte.auth.workspace_scope")]
+    workspace_scope: Option<Value>,
 }
 
 /// The payload of a JWT in compact form (RFC 7515, section 3.1), as bytes.
@@ -199,42 +189,41 @@ fn unverified_payload(jwt: &str) -> Result<Vec<u8>, DecodeError> {
     decode_base64(payload).ok_or(DecodeError::PayloadNotBase64)
 }
 
-fn workspace(scope: Option<&RawValue>) -> Result<Uuid, DecodeError> {
-    let scope: WorkspaceScope<'_> = scope
-        .and_then(|scope| object(scope.get().as_bytes()))
-        .ok_or(DecodeError::NoWorkspace)?;
-    let id = scope.workspace_id.ok_or(DecodeError::NoWorkspace)?;
-    let id = string(id).ok_or(DecodeError::BadWorkspace)?;
+fn workspace(scope: Option<Value>) -> Result<Uuid, DecodeError> {
+    let Some(Value::Object(mut scope)) = scope else {
+        return Err(DecodeError::NoWorkspace);
+    };
+    let id = scope.remove("workspaceId").filter(|id| !id.is_null());
+    let id = string(id.ok_or(DecodeError::NoWorkspace)?).ok_or(DecodeError::BadWorkspace)?;
     Uuid::try_parse(&id).map_err(|_| DecodeError::BadWorkspace)
 }
 
 /// RFC 7519's NumericDate: seconds since 1970, possibly with a fraction, which is cut off.
-fn numeric_date(json: &str) -> Option<OffsetDateTime> {
-    let seconds = match json.parse::<i64>() {
-        Ok(seconds) => seconds,
+fn numeric_date(json: &Value) -> Option<OffsetDateTime> {
+    let seconds = match json.as_i64() {
+        Some(seconds) => seconds,
         #[expect(
             clippy::cast_possible_truncation,
             reason = "saturates, and what is out of range is refused next"
         )]
-        Err(_) => serde_json::from_str::<f64>(json).ok()?.floor() as i64,
+        None => json.as_f64()?.floor() as i64,
     };
     OffsetDateTime::from_unix_timestamp(seconds).ok()
 }
 
 /// An object's members. serde would take them from an array, too, in their order.
-fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+fn object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
     json.trim_ascii_start()
         .starts_with(b"{")
         .then(|| serde_json::from_slice(json).ok())
         .flatten()
 }
 
-fn string(json: &RawValue) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-    serde_json::from_str::<Text<'_>>(json.get())
-        .ok()
-        .map(|text| text.0)
+fn string(json: Value) -> Option<String> {
+    match json {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
 }
 
 /// The widget loads this address into a frame: `javascript:` and its like must not get there.
@@ -261,7 +250,7 @@ mod tests {
     use super::*;
     use base64::engine::general_purpose as engines;
     use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
     use time::format_description::well_known::Rfc3339;
 
     /// The sample answer of Airbyte's "Authentication & Token Management" page.
