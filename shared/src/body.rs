@@ -22,8 +22,8 @@ pub fn text(event: &HttpEvent, limit: usize) -> Result<Cow<'_, str>, Problem> {
         Problem::new(
             Kind::PayloadTooLarge,
             format!(
-                "The body is larger than {} KiB. Send a smaller one.",
-                limit / 1024
+                "The body is larger than {}. Send a smaller one.",
+                size(limit)
             ),
         )
     };
@@ -51,6 +51,16 @@ pub fn text(event: &HttpEvent, limit: usize) -> Result<Cow<'_, str>, Problem> {
     String::from_utf8(bytes)
         .map(Cow::Owned)
         .map_err(|_| unreadable("The body is not UTF-8. Send JSON as UTF-8."))
+}
+
+/// A limit as the documentation writes it.
+fn size(bytes: usize) -> String {
+    const MIB: usize = 1024 * 1024;
+    if bytes.is_multiple_of(MIB) {
+        format!("{} MiB", bytes / MIB)
+    } else {
+        format!("{} KiB", bytes / 1024)
+    }
 }
 
 /// The members of a JSON object, taken out one by one. What is wrong with them is collected, and [`Object::finish`]
@@ -248,6 +258,12 @@ mod tests {
                 "The body is larger than 1 KiB. Send a smaller one."
             );
         }
+    }
+
+    #[test]
+    fn a_limit_is_named_in_the_units_of_the_documentation() {
+        assert_eq!(size(64 * 1024), "64 KiB");
+        assert_eq!(size(1024 * 1024), "1 MiB");
     }
 
     #[test]

@@ -109,10 +109,23 @@ impl Children {
     }
 }
 
+/// What the variables' names begin with in which cargo tells a program about its package.
+const OF_THE_RUNNING_PACKAGE: [&str; 3] = ["CARGO_BIN_", "CARGO_MANIFEST_", "CARGO_PKG_"];
+
 /// A command that runs below a guard, so that whatever it starts ends with it.
 pub(super) fn guarded(program: impl AsRef<OsStr>) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(guard::ARGUMENT).arg(program);
+    // `cargo run` tells a program about its own package. A cargo that is started with that builds again what looks at it,
+    // and so does the next one that is started without.
+    for (name, _) in std::env::vars_os() {
+        if OF_THE_RUNNING_PACKAGE
+            .iter()
+            .any(|prefix| name.to_string_lossy().starts_with(prefix))
+        {
+            command.env_remove(name);
+        }
+    }
     Ok(command)
 }
 
