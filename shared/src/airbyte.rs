@@ -5,6 +5,8 @@
 
 pub mod wire;
 
+use std::error::Error as _;
+use std::io;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -14,6 +16,7 @@ use http::header::{
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::warn;
 use url::Url;
 
 use crate::http_client::{self, ReadError};
@@ -47,6 +50,8 @@ pub struct Airbyte {
 pub enum AirbyteError {
     /// No connection could be opened: the request never left.
     Unreachable,
+    /// TLS came to nothing, such as with a certificate that nobody vouches for: the request never left.
+    NoTls,
     /// No connection could be opened in time: the request never left.
     ConnectTimedOut,
     /// The connection broke before the whole answer was there: the request may have been carried out.
@@ -277,8 +282,9 @@ impl AirbyteError {
             | (Self::ConnectionLost, Repeat::Harmless) => true,
             (Self::Refused(refusal), Repeat::Harmless) => matches!(refusal.status, 429 | 502..=504),
             (Self::Refused(refusal), Repeat::OnlyIfUnprocessed) => refusal.status == 429,
+            // Of these, TLS because a certificate does not become valid within the second.
             (Self::ConnectionLost, Repeat::OnlyIfUnprocessed)
-            | (Self::TimedOut | Self::NotUnderstood, _) => false,
+            | (Self::NoTls | Self::TimedOut | Self::NotUnderstood, _) => false,
         }
     }
 }
@@ -303,11 +309,33 @@ fn headers(bearer: Option<&SecretString>) -> Option<HeaderMap> {
 }
 
 fn sending(error: &reqwest::Error) -> AirbyteError {
-    match (error.is_connect(), error.is_timeout()) {
-        (true, true) => AirbyteError::ConnectTimedOut,
-        (true, false) => AirbyteError::Unreachable,
-        (false, _) => AirbyteError::ConnectionLost,
+    if !error.is_connect() {
+        AirbyteError::ConnectionLost
+    } else if error.is_timeout() {
+        AirbyteError::ConnectTimedOut
+    } else if let Some(reason) = tls_error(error) {
+        warn!(%reason, "no TLS connection to Airbyte comes about");
+        AirbyteError::NoTls
+    } else {
+        AirbyteError::Unreachable
     }
+}
+
+/// What TLS has against the other side. A connection that breaks in the handshake is not of its making.
+fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let io: Option<&io::Error> = error.downcast_ref();
+        cause = match io.and_then(io::Error::get_ref) {
+            // The source of an I/O error is not the error in it, but that one's source.
+            Some(inside) => Some(inside),
+            None => error.source(),
+        };
+        if let Some(tls) = error.downcast_ref() {
+            return Some(tls);
+        }
+    }
+    None
 }
 
 /// Seconds or an HTTP date (RFC 9110, section 10.2.3); a date in the past is no wait.
@@ -388,6 +416,7 @@ mod tests {
         for status in [502, 503, 504] {
             assert_eq!(repeatable(&refused(status)), (true, false), "{status}");
         }
+        assert_eq!(repeatable(&AirbyteError::NoTls), (false, false));
         assert_eq!(repeatable(&AirbyteError::TimedOut), (false, false));
         assert_eq!(repeatable(&AirbyteError::NotUnderstood), (false, false));
         for status in [302, 400, 401, 403, 404, 409, 422, 500, 501] {

@@ -339,6 +339,9 @@ impl From<AirbyteError> for Problem {
                 "Airbyte did not answer in time. Try again.",
             ),
             AirbyteError::Unreachable => upstream("Airbyte cannot be reached. Try again later."),
+            AirbyteError::NoTls => upstream(
+                "No secure connection to Airbyte can be opened. The owner finds the reason in the function's log.",
+            ),
             AirbyteError::ConnectionLost => upstream("The connection to Airbyte broke. Try again."),
             AirbyteError::NotUnderstood => {
                 upstream("Airbyte answered with something that is not understood. Try again later.")

@@ -442,6 +442,21 @@ async fn airbyte(upstream: Upstream, trouble: Trouble) -> Seen {
             0,
             "something was sent to whom nobody vouches for"
         );
+        // One at the start, ahead of any request, one for an exchange there, and one for the request.
+        assert!(
+            tls.connections() <= 3,
+            "it was tried again, in vain: {} connections",
+            tls.connections()
+        );
+        let logs = function.json_logs();
+        assert!(
+            logs.iter().any(
+                |line| line["message"] == "no TLS connection to Airbyte comes about"
+                    && line["reason"].is_string()
+            ),
+            "the owner is not told why: {}",
+            function.output()
+        );
         let _ = function
             .invoke_with_deadline(&event, DEADLINE)
             .await

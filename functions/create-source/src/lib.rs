@@ -192,6 +192,11 @@ fn create_failed(
         AirbyteError::Unreachable => {
             upstream("Airbyte cannot be reached, and nothing was sent. Try again later.".to_owned())
         }
+        AirbyteError::NoTls => upstream(
+            "No secure connection to Airbyte can be opened, and nothing was sent. The owner finds the reason in the \
+             function's log."
+                .to_owned(),
+        ),
         AirbyteError::ConnectionLost => upstream(format!("The connection to Airbyte broke. {LOOK_FIRST}")),
         AirbyteError::NotUnderstood => upstream(
             "Airbyte accepted the source, but its answer is not understood. Look for the source before you try again."
