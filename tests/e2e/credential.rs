@@ -430,10 +430,7 @@ async fn a_credential_that_airbyte_rejects_after_a_fresh_read_too_is_said_to_be_
     for status in [401, 403] {
         let world = World::new().await;
         let function = world.mint_token().await;
-        world.airbyte.order(Fault::new(
-            Route::WidgetToken,
-            FaultKind::Answer(Answer::new(status)),
-        ));
+        world.airbyte_answers(Route::WidgetToken, Answer::new(status));
         let answer = function.invoke(Event::mint_token("alice")).await;
 
         let _ = answer.problem(502, "credential-rejected");
@@ -452,10 +449,7 @@ async fn an_application_that_airbyte_rejects_is_said_to_be_rejected() {
             .await
             .success(200);
         world.airbyte.revoke_application_tokens();
-        world.airbyte.order(Fault::new(
-            Route::ApplicationToken,
-            FaultKind::Answer(Answer::new(status)),
-        ));
+        world.airbyte_answers(Route::ApplicationToken, Answer::new(status));
         world.airbyte.clear_journal();
         let answer = function.invoke(Event::mint_token("alice")).await;
 

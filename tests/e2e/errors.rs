@@ -32,12 +32,14 @@ async fn problem(
     problem
 }
 
-/// Lets Airbyte answer like this.
-fn answer(world: &World, route: Route, answer: Answer) {
-    world.airbyte.clear_faults();
-    world
-        .airbyte
-        .order(Fault::new(route, FaultKind::Answer(answer)));
+/// Both functions need a token, ask for it once, and tell the same problem.
+async fn minting_fails(world: &World, expected: (u16, &str)) {
+    for (binary, event) in [
+        (Binary::MintToken, mint()),
+        (Binary::CreateSource, create()),
+    ] {
+        problem(world, binary, event, expected, &[WIDGET_TOKEN]).await;
+    }
 }
 
 fn mint() -> Event {
@@ -180,8 +182,7 @@ async fn a_workspace_that_is_not_the_tokens_is_forbidden() {
 #[tokio::test]
 async fn a_create_that_airbyte_answers_with_403_is_forbidden() {
     let world = World::new().await;
-    answer(
-        &world,
+    world.airbyte_answers(
         Route::Sources,
         Answer::new(403).json(&json!({ "detail": "Forbidden" })),
     );
@@ -233,8 +234,7 @@ async fn a_supplied_token_that_cannot_be_decoded_is_invalid() {
 async fn a_source_that_airbyte_does_not_want_is_rejected() {
     let world = World::new().await;
     for status in [400, 404, 409, 422] {
-        answer(
-            &world,
+        world.airbyte_answers(
             Route::Sources,
             Answer::new(status).json(&json!({ "detail": "no" })),
         );
@@ -264,17 +264,12 @@ async fn a_body_over_the_limit_is_too_large() {
 async fn airbytes_rate_limit_is_passed_on() {
     let world = World::new().await;
     let limited = (429, "rate-limited");
-    answer(
-        &world,
+    world.airbyte_answers(
         Route::WidgetToken,
         Answer::new(429).header("retry-after", "17"),
     );
     problem(&world, Binary::MintToken, mint(), limited, &[WIDGET_TOKEN]).await;
-    answer(
-        &world,
-        Route::Sources,
-        Answer::new(429).header("retry-after", "17"),
-    );
+    world.airbyte_answers(Route::Sources, Answer::new(429).header("retry-after", "17"));
     problem(
         &world,
         Binary::CreateSource,
@@ -291,27 +286,11 @@ async fn a_mint_that_airbyte_fails_is_an_upstream_error() {
     for status in [
         300, 301, 302, 303, 307, 308, 400, 404, 409, 418, 422, 500, 501, 507,
     ] {
-        answer(
-            &world,
+        world.airbyte_answers(
             Route::WidgetToken,
             Answer::new(status).header("location", "https://elsewhere.example/"),
         );
-        problem(
-            &world,
-            Binary::MintToken,
-            mint(),
-            (502, "upstream-error"),
-            &[WIDGET_TOKEN],
-        )
-        .await;
-        problem(
-            &world,
-            Binary::CreateSource,
-            create(),
-            (502, "upstream-error"),
-            &[WIDGET_TOKEN],
-        )
-        .await;
+        minting_fails(&world, (502, "upstream-error")).await;
     }
 }
 
@@ -321,8 +300,7 @@ async fn a_create_that_airbyte_fails_is_an_upstream_error() {
     for status in [
         300, 301, 302, 303, 307, 308, 402, 405, 418, 500, 501, 502, 503, 504,
     ] {
-        answer(
-            &world,
+        world.airbyte_answers(
             Route::Sources,
             Answer::new(status).header("location", "https://elsewhere.example/"),
         );
@@ -362,29 +340,13 @@ async fn an_answer_to_a_mint_that_cannot_be_understood_is_an_upstream_error() {
     ];
     let world = World::new().await;
     for body in bodies {
-        answer(
-            &world,
+        world.airbyte_answers(
             Route::WidgetToken,
             Answer::new(200)
                 .header("content-type", "application/json")
                 .body(body),
         );
-        problem(
-            &world,
-            Binary::MintToken,
-            mint(),
-            (502, "upstream-error"),
-            &[WIDGET_TOKEN],
-        )
-        .await;
-        problem(
-            &world,
-            Binary::CreateSource,
-            create(),
-            (502, "upstream-error"),
-            &[WIDGET_TOKEN],
-        )
-        .await;
+        minting_fails(&world, (502, "upstream-error")).await;
     }
 }
 
@@ -399,8 +361,7 @@ async fn an_answer_to_a_create_that_cannot_be_understood_is_an_upstream_error() 
         b"{\"\xff\":1}".to_vec(),
         large,
     ] {
-        answer(
-            &world,
+        world.airbyte_answers(
             Route::Sources,
             Answer::new(200)
                 .header("content-type", "application/json")
@@ -458,7 +419,7 @@ async fn a_rejected_credential_is_said_to_be_rejected() {
     )
     .await;
 
-    answer(&world, Route::WidgetToken, Answer::new(403));
+    world.airbyte_answers(Route::WidgetToken, Answer::new(403));
     problem(
         &world,
         Binary::MintToken,

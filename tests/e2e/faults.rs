@@ -413,10 +413,7 @@ async fn airbyte(upstream: Upstream, trouble: Trouble) -> Seen {
         None => world.environment(),
     };
     // An exchange at start-up fails quickly, so that there is one to be made in the request.
-    world.airbyte.order(Fault::new(
-        Route::ApplicationToken,
-        FaultKind::Answer(Answer::new(400)),
-    ));
+    world.airbyte_answers(Route::ApplicationToken, Answer::new(400));
     let function = Function::start(binary, &environment).await;
     world.airbyte.clear_faults();
     accept_right_answer(&world, &trouble);

@@ -122,10 +122,7 @@ async fn the_last_status_and_the_number_of_tries_are_those_of_the_request() {
         .invoke(Event::mint_token("alice"))
         .await
         .success(200);
-    world.airbyte.order(Fault::new(
-        Route::WidgetToken,
-        FaultKind::Answer(Answer::new(503)),
-    ));
+    world.airbyte_answers(Route::WidgetToken, Answer::new(503));
     let _ = function
         .invoke(Event::mint_token("alice"))
         .await
@@ -174,10 +171,7 @@ async fn a_problem_is_told_by_its_type_and_as_an_error_where_the_owner_must_act(
         .invoke(Event::mint_token("alice").body("x"))
         .await
         .problem(400, "invalid-request");
-    world.airbyte.order(Fault::new(
-        Route::WidgetToken,
-        FaultKind::Answer(Answer::new(401)),
-    ));
+    world.airbyte_answers(Route::WidgetToken, Answer::new(401));
     let _ = function
         .invoke(Event::mint_token("alice"))
         .await
@@ -233,10 +227,7 @@ async fn metrics_are_embedded_in_the_line_and_the_alarmed_ones_are_sent() {
         .invoke(Event::mint_token("alice"))
         .await
         .success(200);
-    world.airbyte.order(Fault::new(
-        Route::WidgetToken,
-        FaultKind::Answer(Answer::new(401)),
-    ));
+    world.airbyte_answers(Route::WidgetToken, Answer::new(401));
     let _ = function
         .invoke(Event::mint_token("alice"))
         .await

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use airbyte_sim::{Answer, Fault, FaultKind, Options, Route};
+use airbyte_sim::{Answer, Options, Route};
 use e2e::{Environment, Event, Secret, World, faker_source, token};
 use serde_json::json;
 use uuid::Uuid;
@@ -82,10 +82,7 @@ async fn a_token_that_airbyte_refuses_is_replaced_and_the_source_is_created() {
 async fn a_fresh_token_that_airbyte_refuses_too_ends_the_matter() {
     let world = World::new().await;
     let function = world.create_source().await;
-    world.airbyte.order(Fault::new(
-        Route::Sources,
-        FaultKind::Answer(Answer::new(401)),
-    ));
+    world.airbyte_answers(Route::Sources, Answer::new(401));
     let answer = function.invoke(create("alice")).await;
 
     assert_eq!(

@@ -1,6 +1,6 @@
 //! Everything one test needs.
 
-use airbyte_sim::{Airbyte, Options};
+use airbyte_sim::{Airbyte, Answer, Fault, FaultKind, Options, Route};
 
 use crate::{Binary, Environment, Function, Secret, SecretsManager};
 
@@ -58,5 +58,12 @@ impl World {
     /// Starts `create-source` in this world.
     pub async fn create_source(&self) -> Function {
         self.start(Binary::CreateSource).await
+    }
+
+    /// Has Airbyte answer every further request on a route like this, and no longer as it was told before.
+    pub fn airbyte_answers(&self, route: Route, answer: Answer) {
+        self.airbyte.clear_faults();
+        self.airbyte
+            .order(Fault::new(route, FaultKind::Answer(answer)));
     }
 }
