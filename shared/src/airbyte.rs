@@ -10,9 +10,7 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
-};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -292,14 +290,9 @@ impl AirbyteError {
 /// `None` if the token holds what no header can.
 fn headers(bearer: Option<&SecretString>) -> Option<HeaderMap> {
     const JSON: HeaderValue = HeaderValue::from_static("application/json");
-    const US: HeaderValue = HeaderValue::from_static(concat!(
-        "airbyte-embedded-functions/",
-        env!("CARGO_PKG_VERSION")
-    ));
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(ACCEPT, JSON);
     headers.insert(CONTENT_TYPE, JSON);
-    headers.insert(USER_AGENT, US);
     if let Some(token) = bearer {
         let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()?;
         value.set_sensitive(true);

@@ -27,6 +27,9 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// request seldom meets a connection that has just died.
 const KEEP_IDLE: Duration = Duration::from_secs(50);
 
+/// Who calls, for the logs of the other side: Airbyte's, and AWS's trail of calls (RFC 9110, section 10.1.5).
+const USER_AGENT: &str = concat!("airbyte-embedded-functions/", env!("CARGO_PKG_VERSION"));
+
 /// No answer may be larger: nothing that Airbyte or Secrets Manager has to say comes near it.
 pub const MAX_ANSWER: usize = 1024 * 1024;
 
@@ -49,6 +52,7 @@ pub fn build(
             .with_no_client_auth();
     let mut client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
+        .user_agent(USER_AGENT)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(KEEP_IDLE)
         .redirect(reqwest::redirect::Policy::none())

@@ -1,26 +1,25 @@
 //! AWS Secrets Manager: the one secret that these functions read.
 
-use std::time::Duration;
+mod operation;
 
-use aws_credential_types::Credentials;
-use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::config::retry::RetryConfig;
-use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
-use aws_sdk_secretsmanager::config::{IdentityCache, Region, StalledStreamProtectionConfig};
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
-use secrecy::{ExposeSecret as _, SecretString};
+use aws_sdk_secretsmanager::operation::get_secret_value::{
+    GetSecretValueError, GetSecretValueInput, GetSecretValueOutput,
+};
+use aws_smithy_runtime::client::orchestrator::invoke;
+use aws_smithy_runtime_api::client::interceptors::context::Input;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugins;
+use secrecy::SecretString;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::AwsConfig;
 use crate::http_client::SdkConnector;
 
-/// How long one try may take; the SDK makes up to three.
-const ATTEMPT: Duration = Duration::from_secs(2);
-
 /// Reads one secret, named at construction.
 #[derive(Debug)]
 pub struct SecretsManager {
-    client: Client,
+    plugins: RuntimePlugins,
     secret_id: String,
 }
 
@@ -44,53 +43,52 @@ pub enum SecretError {
 }
 
 impl SecretsManager {
-    /// A client for one secret, with the credentials of Lambda's environment: no profile, no metadata service is asked.
+    /// Reads with the credentials of Lambda's environment: no profile, no metadata service is asked.
     #[must_use]
     pub fn new(aws: &AwsConfig, secret_id: String, http: SdkConnector) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(ATTEMPT)
-            .build();
-        let mut config = aws_sdk_secretsmanager::Config::builder()
-            .region(Region::new(aws.region.clone()))
-            .credentials_provider(Credentials::new(
-                aws.access_key_id.clone(),
-                aws.secret_access_key.expose_secret(),
-                aws.session_token
-                    .as_ref()
-                    .map(|token| token.expose_secret().to_owned()),
-                None,
-                "environment",
-            ))
-            .identity_cache(IdentityCache::no_cache())
-            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(100)))
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .timeout_config(timeouts)
-            .http_client(http);
-        if let Some(endpoint) = &aws.secrets_manager_endpoint {
-            config = config.endpoint_url(endpoint);
-        }
         Self {
-            client: Client::from_conf(config.build()),
+            plugins: operation::plugins(aws, http),
             secret_id,
         }
     }
 
     /// The secret's current value.
     pub async fn read(&self, deadline: Instant) -> Result<SecretString, SecretError> {
-        let request = self
-            .client
-            .get_secret_value()
-            .secret_id(&self.secret_id)
-            .send();
-        let answer = match timeout_at(deadline, request).await {
-            Err(_) => return Err(SecretError::TimedOut),
-            Ok(Err(error)) => return Err(explain(&error)),
-            Ok(Ok(answer)) => answer,
-        };
+        let answer = timeout_at(deadline, self.get_secret_value())
+            .await
+            .map_err(|_| SecretError::TimedOut)?
+            .map_err(|error| explain(&error))?;
         answer
             .secret_string
             .map(SecretString::from)
             .ok_or(SecretError::Malformed("it is binary; store it as a string"))
+    }
+
+    async fn get_secret_value(
+        &self,
+    ) -> Result<GetSecretValueOutput, SdkError<GetSecretValueError, HttpResponse>> {
+        let input = GetSecretValueInput::builder()
+            .secret_id(&self.secret_id)
+            .build()
+            .map_err(SdkError::construction_failure)?;
+        let output = invoke(
+            "Secrets Manager",
+            "GetSecretValue",
+            Input::erase(input),
+            &self.plugins,
+        )
+        .await
+        .map_err(|error| {
+            error.map_service_error(|error| {
+                error
+                    .downcast()
+                    .unwrap_or_else(GetSecretValueError::unhandled)
+            })
+        })?;
+        // The operation's own type: there is no other.
+        output
+            .downcast()
+            .map_err(|_| SdkError::construction_failure("the answer is of another operation"))
     }
 }
 
