@@ -20,7 +20,7 @@ AMAZON_LINUX_GLIBC = (2, 34)
 GLIBC_LIBRARIES = {"libc.so.6", "libdl.so.2", "libm.so.6", "libpthread.so.0", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 
 # Bytes that a package may have: some 15 % more than it has. Whatever makes it larger makes each cold start longer.
-LARGEST_PACKAGE = 2_230_000
+LARGEST_PACKAGE = 2_170_000
 
 # Bytes that the tables for unwinding have at least. Where a panic aborts, 5,000 are left of some 110,000.
 LEAST_LANDING_PADS = 50_000
