@@ -223,6 +223,8 @@ impl Api {
         if head_bytes(&head) > MAX_HEAD_BYTES {
             return Err(Refusal::HeadTooLarge);
         }
+        // Before anything is refused: a client that is still sending would not read the refusal.
+        let body = read(&head, body).await;
         let (mounted, path_parameters) = self.route(&head).ok_or(Refusal::NotFound)?;
         // Unverified on AWS: whether throttling comes before the authorizer.
         if mounted
@@ -233,7 +235,7 @@ impl Api {
             return Err(Refusal::TooManyRequests);
         }
         let verified = self.authorize(mounted, &head).await?;
-        let body = read(&head, body).await?;
+        let body = body?;
 
         let event = Event::new(Source {
             head: &head,

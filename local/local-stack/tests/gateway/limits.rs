@@ -73,6 +73,28 @@ async fn a_client_that_asks_first_is_told_before_it_sends() {
     assert_eq!(&answer, b"HTTP/1.1 413");
 }
 
+#[tokio::test]
+async fn a_refused_request_with_a_large_body_leaves_the_connection_open() {
+    let world = World::start().await;
+    let body = vec![b'a'; 8 * 1024 * 1024];
+    let mut stream = TcpStream::connect(authority(&world)).await.unwrap();
+    let head = format!(
+        "POST /token HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    for _ in 0..2 {
+        stream.write_all(head.as_bytes()).await.unwrap();
+        soon("the end of the body", stream.write_all(&body))
+            .await
+            .unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(br#"{"message":"Unauthorized"}"#) {
+            answer.push(soon("an answer", stream.read_u8()).await.unwrap());
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 401"));
+    }
+}
+
 /// The answer to a request of so many bytes of request line and headers, to its end.
 async fn head_of(world: &World, length: usize) -> String {
     let before = "POST /open HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-long: ";
