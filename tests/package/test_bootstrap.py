@@ -11,7 +11,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
 import openapi
-from programs import ARCHITECTURE, FUNCTIONS, REPOSITORY, Airbyte, SecretsManager, lambda_emulator
+from programs import ARCHITECTURE, FUNCTIONS, REPOSITORY, Airbyte, function_environment, lambda_emulator
 
 # Amazon Linux 2023, which provided.al2023 is, has this one; a program that needs a newer symbol does not start there.
 AMAZON_LINUX_GLIBC = (2, 34)
@@ -32,16 +32,7 @@ EVENTS = sorted((REPOSITORY / "events").glob("*.json"))
 def invoke(bootstraps, stand_in, secrets_manager):
     """Invokes a function, which runs as long as the tests do."""
     secret = secrets_manager.create("package-test", json.dumps({"organization_token": Airbyte.ORGANIZATION_TOKEN}))
-    environment = {
-        "AIRBYTE_API_URL": stand_in.url,
-        "AIRBYTE_ORGANIZATION_ID": Airbyte.ORGANIZATION,
-        "ALLOWED_ORIGINS": "http://localhost:5173",
-        "ORGANIZATION_TOKEN_SECRET_ARN": secret,
-        "AWS_REGION": SecretsManager.REGION,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets_manager.url,
-    }
+    environment = function_environment(stand_in, secrets_manager.url, secret)
     with (
         lambda_emulator(bootstraps["mint-token"], environment) as mint_token,
         lambda_emulator(bootstraps["create-source"], environment) as create_source,

@@ -15,6 +15,7 @@ from programs import (
     REPOSITORY,
     Airbyte,
     SecretsManager,
+    function_environment,
     lambda_emulator,
     moto,
     request_json,
@@ -74,14 +75,7 @@ def call(bootstraps, stand_in, aws):
     """Calls a function once, started with these credentials."""
 
     def call(name: str, credentials: dict[str, str]) -> tuple[int, str | None]:
-        environment = {
-            "AIRBYTE_API_URL": stand_in.url,
-            "AIRBYTE_ORGANIZATION_ID": Airbyte.ORGANIZATION,
-            "ALLOWED_ORIGINS": "http://localhost:5173",
-            "ORGANIZATION_TOKEN_SECRET_ARN": aws.secret,
-            "AWS_REGION": SecretsManager.REGION,
-            "AWS_ENDPOINT_URL_SECRETS_MANAGER": aws.url,
-        }
+        environment = function_environment(stand_in, aws.url, aws.secret)
         with lambda_emulator(bootstraps[name], environment | credentials) as invoke:
             answer = invoke(EVENTS[name])
         return answer["statusCode"], json.loads(answer["body"]).get("type")

@@ -148,6 +148,20 @@ class Airbyte:
         self.accept_organization_tokens(self.ORGANIZATION_TOKEN)
 
 
+def function_environment(airbyte: Airbyte, secrets_manager_url: str, secret: str) -> dict[str, str]:
+    """A function's whole configuration, with credentials that count where nobody checks them."""
+    return {
+        "AIRBYTE_API_URL": airbyte.url,
+        "AIRBYTE_ORGANIZATION_ID": Airbyte.ORGANIZATION,
+        "ALLOWED_ORIGINS": "http://localhost:5173",
+        "ORGANIZATION_TOKEN_SECRET_ARN": secret,
+        "AWS_REGION": SecretsManager.REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ENDPOINT_URL_SECRETS_MANAGER": secrets_manager_url,
+    }
+
+
 @contextmanager
 def lambda_emulator(bootstrap: Path, environment: dict[str, str]) -> Iterator[Callable[[dict], dict]]:
     """A function under AWS's Runtime Interface Emulator. Yields what invokes it: an event in, its result out."""
