@@ -4,13 +4,14 @@ import json
 import subprocess
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from programs import REPOSITORY, Airbyte, clean_environment
+from programs import REPOSITORY, Airbyte, clean_environment, free_ports, moto
 
 RSA_KEY = {"kty": "RSA", "kid": "1", "use": "sig", "alg": "RS256", "n": "0vx7", "e": "AQAB"}
 EC_KEY = {"kty": "EC", "kid": "2", "use": "sig", "alg": "ES256", "crv": "P-256", "x": "MKBC", "y": "4Etl"}
@@ -19,41 +20,55 @@ EC_KEY = {"kty": "EC", "kid": "2", "use": "sig", "alg": "ES256", "crv": "P-256",
 CANARY = "canary-5f1c"
 
 
+@contextmanager
+def serving(answer: Callable[[str], tuple[int, object]]) -> Iterator[str]:
+    """Serves JSON, a status and a value for each path, and yields the URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            status, value = answer(self.path)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(value).encode())
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 class Issuer:
     """An OpenID Connect provider's two documents; `issuer` and `keys` can be changed."""
 
     def __init__(self):
-        documents = {
-            "/.well-known/openid-configuration": lambda: {"issuer": self.issuer, "jwks_uri": f"{self.url}/keys"},
-            "/keys": lambda: {"keys": self.keys},
-        }
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                document = documents.get(self.path)
-                self.send_response(200 if document else 404)
-                self.end_headers()
-                if document:
-                    self.wfile.write(json.dumps(document()).encode())
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.issuer = self.url
+        self.url = self.issuer = ""
         self.keys = [RSA_KEY, EC_KEY]
+
+    def answer(self, path: str) -> tuple[int, object]:
+        documents = {
+            "/.well-known/openid-configuration": {"issuer": self.issuer, "jwks_uri": f"{self.url}/keys"},
+            "/keys": {"keys": self.keys},
+        }
+        return (200, documents[path]) if path in documents else (404, None)
 
 
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
     issuer = Issuer()
-    thread = threading.Thread(target=issuer.server.serve_forever)
-    thread.start()
-    yield issuer
-    issuer.server.shutdown()
-    issuer.server.server_close()
-    thread.join()
+    with serving(issuer.answer) as url:
+        issuer.url = issuer.issuer = url
+        yield issuer
 
 
 @pytest.fixture(scope="session")
@@ -167,6 +182,17 @@ def test_without_credentials_the_rest_is_checked_all_the_same(deployment):
     assert found["issuer"].startswith("ok ")
 
 
+def test_credentials_that_aws_does_not_accept(deployment):
+    # moto of its own: from now on it asks who calls.
+    with moto() as strict:
+        strict.accept_only_known_keys()
+        deployment.environment["AWS_ENDPOINT_URL"] = strict.url
+        code, found, output = deployment.check()
+    assert (code, wrong(found)) == (1, {"AWS credentials"})
+    assert "AWS does not accept them: The security token included in the request is invalid" in found["AWS credentials"]
+    assert "-> sign in" in output
+
+
 def test_credentials_of_a_profile_are_found(deployment):
     del deployment.environment["AWS_ACCESS_KEY_ID"], deployment.environment["AWS_SECRET_ACCESS_KEY"]
     credentials = Path(deployment.environment["HOME"]) / ".aws/credentials"
@@ -191,6 +217,34 @@ def test_a_secret_that_is_not_there(deployment):
     assert (code, wrong(found)) == (1, {"secret"})
     assert "ResourceNotFoundException" in found["secret"]
     assert "-> create it with `aws secretsmanager create-secret`" in output
+
+
+def test_a_secret_that_is_marked_for_deletion(deployment, secrets_manager):
+    secrets_manager.delete(deployment.parameters["OrganizationTokenSecretArn"])
+    code, found, output = deployment.check()
+    assert (code, wrong(found)) == (1, {"secret"})
+    assert "InvalidRequestException" in found["secret"]
+    assert "-> if it was deleted, bring it back: `aws secretsmanager restore-secret --secret-id arn:" in output
+
+
+def test_a_secret_that_may_not_be_read(deployment):
+    # moto cannot say so in JSON, as Secrets Manager does.
+    with serving(lambda _: (400, {"__type": "AccessDeniedException", "Message": "not authorized"})) as denying:
+        deployment.environment["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = denying
+        code, found, output = deployment.check()
+    assert (code, wrong(found)) == (1, {"secret"})
+    assert "AccessDeniedException" in found["secret"]
+    assert "-> the functions' role will be allowed to read it; to have it looked at here, use credentials that" in output
+    assert found["secret's key"].startswith("? not looked at: ")
+    assert "AccessDeniedException" in found["secret's key"]
+
+
+def test_a_secrets_manager_that_cannot_be_reached(deployment):
+    [nobody] = free_ports(1)
+    deployment.environment["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = f"http://127.0.0.1:{nobody}"
+    code, found, output = deployment.check()
+    assert (code, wrong(found)) == (1, {"secret"})
+    assert "-> check the region, and this machine's network" in output
 
 
 def test_a_secret_in_another_region(deployment):
@@ -267,6 +321,24 @@ def test_an_issuer_that_is_not_there(deployment, issuer):
     code, found, _ = deployment.check()
     assert (code, wrong(found)) == (1, {"issuer"})
     assert "answers with status 404" in found["issuer"]
+
+
+def test_an_issuer_that_cannot_be_reached(deployment):
+    [nobody] = free_ports(1)
+    deployment.parameters["JwtIssuer"] = f"http://127.0.0.1:{nobody}"
+    code, found, output = deployment.check()
+    assert (code, wrong(found)) == (1, {"issuer"})
+    assert "/.well-known/openid-configuration cannot be reached (" in found["issuer"]
+    assert "-> JwtIssuer must be the issuer of an OpenID Connect provider" in output
+
+
+def test_an_issuer_whose_document_is_another(deployment):
+    with serving(lambda _: (200, {"name": "something else"})) as other:
+        deployment.parameters["JwtIssuer"] = other
+        code, found, output = deployment.check()
+    assert (code, wrong(found)) == (1, {"issuer"})
+    assert "is not what it should be" in found["issuer"]
+    assert "-> JwtIssuer must be the issuer of an OpenID Connect provider" in output
 
 
 def test_an_issuer_that_is_not_given(deployment):

@@ -101,6 +101,15 @@ class SecretsManager:
     def put(self, arn: str, value: str) -> None:
         self._call("PutSecretValue", SecretId=arn, SecretString=value)
 
+    def delete(self, arn: str) -> None:
+        """Marks a secret for deletion."""
+        self._call("DeleteSecret", SecretId=arn)
+
+    def accept_only_known_keys(self) -> None:
+        """From now on every call must be signed with a key that was made here, of which there is none."""
+        request = urllib.request.Request(f"{self.url}/moto-api/reset-auth", b"0", {"content-type": "text/plain"})
+        urllib.request.urlopen(request, timeout=60).close()
+
     def _call(self, action: str, **parameters: str) -> dict:
         # moto reads service and region out of the credential's scope, and checks nothing else.
         scope = f"test/20260101/{self.REGION}/secretsmanager/aws4_request"

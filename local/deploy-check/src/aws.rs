@@ -115,6 +115,10 @@ fn remedy(error: &SecretError, secret_id: &str) -> String {
              secretsmanager:GetSecretValue and, for a key of its own, kms:Decrypt"
                 .to_owned()
         }
+        // What a secret that is marked for deletion is answered with.
+        SecretError::Answered(code) if code == "InvalidRequestException" => format!(
+            "if it was deleted, bring it back: `aws secretsmanager restore-secret --secret-id {secret_id}`"
+        ),
         SecretError::Malformed(_) => {
             format!("put a value of one of the formats into it: `aws secretsmanager put-secret-value --secret-id {secret_id} …`")
         }
