@@ -9,36 +9,41 @@ import re
 import shlex
 import subprocess
 import urllib.request
+from pathlib import Path
 
 import botocore.session
 import jmespath
 import pytest
+import tomlkit
 import yaml
 from botocore import xform_name
 
 import documents
 import openapi
 from documents import ASSIGNMENT, Found
-from programs import REPOSITORY, SecretsManager, clean_environment, moto
-from stack import Stack
+from programs import REPOSITORY, SecretsManager, clean_environment, moto, serving
+from stack import ORIGIN, Stack
 
 # The documents' ports are the defaults of `make dev`; the stack here has others.
 DEFAULT_PORTS = {"3000": "GATEWAY_PORT", "3001": "ISSUER_PORT", "3002": "AIRBYTE_PORT"}
 
 # Which commands a test below is for, by their beginnings.
 CURL = r"curl -sS http://localhost:"
+DEPLOYED = r'curl -sS -i "\$API_URL/token" -X \w+ -H "origin: '
+SIGNED = r'curl -sS -i "\$API_URL/token" .* --aws-sigv4 '
 HASH = r"curl -sf URL \|"
 INVOKE = r"\.venv/dev/bin/cargo-lambda lambda invoke "
 AWS_CALL = r"aws \S+ \S+ --"
 AWS_NAME = r"aws \S+ \S+$"
 CARGO_LAMBDA = r"cargo lambda \S+$"
 MAKE = rf"({ASSIGNMENT})*make "
-SAM = r"sam "
+SAM_LIST = r"sam list "
+SAM = r"sam (?!list )"
 PIP = r"pip install "
 RUSTUP = r"rustup target add "
 CI = r"\.ci/run$"
 
-RUN = (CURL, HASH, INVOKE, AWS_CALL)
+RUN = (CURL, DEPLOYED, SIGNED, HASH, INVOKE, AWS_CALL, SAM_LIST)
 
 # Why the others are only looked at: whether there is such a thing, and whether it has these options.
 NOT_RUN = {
@@ -65,12 +70,12 @@ def commands(kind: str):
     return pytest.mark.parametrize("command", [c for c in COMMANDS if re.match(kind, c.text)], ids=str)
 
 
-def run(command: str, *, timeout: float = 60) -> str:
+def run(command: str, *, cwd: Path = REPOSITORY, timeout: float = 60, **variables: str) -> str:
     """Runs a command as somebody in the project's folder does, and gives what it prints."""
     done = subprocess.run(
         ["sh", "-c", command],
-        cwd=REPOSITORY,
-        env=clean_environment(),
+        cwd=cwd,
+        env=clean_environment(**variables),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -146,6 +151,34 @@ def test_the_commands_that_make_dev_prints_work(stack):
     assert invocation["statusCode"] == 200
 
 
+def test_a_deployed_api_is_tried_out_as_the_document_says(stack):
+    variables = {"API_URL": stack.url, "ORIGIN": ORIGIN, "ACCESS_TOKEN": stack.bearer("alice").removeprefix("Bearer ")}
+    tried = [command for command in COMMANDS if re.match(DEPLOYED, command.text)]
+    answers = [run(command.text, **variables) for command in tried]
+    told = (REPOSITORY / "README.md").read_text(encoding="utf-8").split('"authorization: Bearer $ACCESS_TOKEN"')[1]
+    assert [answer.split()[1] for answer in answers] == re.findall(r"answers\s(\d{3})\b", told)[: len(answers)]
+    assert f"access-control-allow-origin: {ORIGIN}" in answers[0].lower()
+    assert "www-authenticate: " in answers[1].lower()
+
+
+def test_a_signed_call_carries_signature_and_user():
+    """Whether AWS accepts the signature, only AWS can tell."""
+    received = []
+
+    def answer(request, body):
+        received.append((request.headers, json.loads(body)))
+        return 200, {}
+
+    [command] = [command for command in COMMANDS if re.match(SIGNED, command.text)]
+    variables = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key", "AWS_SESSION_TOKEN": "session"}
+    with serving(answer) as url:
+        run(command.text, API_URL=url, AWS_REGION="eu-central-1", **variables)
+    [(headers, body)] = received
+    assert re.match(r"AWS4-HMAC-SHA256 Credential=id/\d{8}/eu-central-1/execute-api/aws4_request, ", headers["authorization"])
+    assert headers["x-amz-security-token"] == "session"
+    assert openapi.faults(openapi.request_schema("/token"), body) == []
+
+
 @commands(HASH)
 def test_a_scripts_hash_is_what_browsers_compare_with(stack, command):
     url = f"{stack.at('DEMO_PORT')}/widget.js"
@@ -190,8 +223,8 @@ def test_the_aws_commands_work_one_after_the_other(secrets_manager, template_par
         )
         call = getattr(client, xform_name(operation.name))
         made.append((name, jmespath.search(query, call(**{members[option]: options[option] for option in options}))))
-    [(create, arn), (put, _)] = made
-    assert (create, put) == ("create-secret", "put-secret-value")
+    [(create, arn), (put, _), (delete, _)] = made
+    assert (create, put, delete) == ("create-secret", "put-secret-value", "delete-secret")
     # What the first one prints is what the template wants.
     assert re.search(template_parameters["OrganizationTokenSecretArn"]["AllowedPattern"], arn)
 
@@ -220,6 +253,34 @@ def test_make_has_the_target_and_the_variables(command):
 
 def test_make_dev_starts_what_is_tested_here():
     assert "cargo run --locked --package local-stack" in run("make --dry-run dev").splitlines()
+
+
+@commands(SAM_LIST)
+def test_the_address_of_the_api_is_shown_again(secrets_manager, tmp_path, command):
+    """With the configuration that the README shows, of a stack that has nothing but the output."""
+    address = "https://id.execute-api.eu-central-1.amazonaws.com"
+    [configuration] = documents.blocks("toml")
+    (tmp_path / "samconfig.toml").write_text(f"version = 0.1\n{configuration.text}", encoding="utf-8")
+    settings = tomlkit.parse(configuration.text).unwrap()["default"]["global"]["parameters"]
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    botocore.session.get_session().create_client(
+        "cloudformation",
+        region_name=settings["region"],
+        endpoint_url=secrets_manager.url,
+        **{name.lower(): value for name, value in keys.items()},
+    ).create_stack(
+        StackName=settings["stack_name"],
+        TemplateBody=json.dumps(
+            {
+                "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+                "Outputs": {"ApiUrl": {"Value": address}},
+            }
+        ),
+    )
+    tools = os.pathsep.join([str(REPOSITORY / ".venv/test/bin"), os.environ["PATH"]])
+    aws = {"AWS_ENDPOINT_URL": secrets_manager.url, "SAM_CLI_TELEMETRY": "0", **keys}
+    outputs = json.loads(run(command.text, cwd=tmp_path, PATH=tools, HOME=str(tmp_path), **aws))
+    assert [(output["OutputKey"], output["OutputValue"]) for output in outputs] == [("ApiUrl", address)]
 
 
 @commands(SAM)

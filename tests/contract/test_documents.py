@@ -120,6 +120,22 @@ def test_the_parameters_of_the_samconfig_are_the_templates():
     assert required <= {override.split("=")[0] for override in given}
 
 
+def test_the_policy_that_is_shown_lets_the_workflows_environment_in():
+    [policy] = [json.loads(block.text) for block in documents.blocks("json") if '"Statement"' in block.text]
+    [statement] = policy["Statement"]
+    workflow = yaml.load((REPOSITORY / ".github/workflows/deploy.yml").read_text(encoding="utf-8"), yaml.BaseLoader)
+    deploy = workflow["jobs"]["deploy"]
+    issuer = "token.actions.githubusercontent.com"
+    assert statement["Principal"]["Federated"].endswith(f":oidc-provider/{issuer}")
+    assert statement["Condition"]["StringEquals"] == {
+        f"{issuer}:aud": "sts.amazonaws.com",
+        f"{issuer}:sub": f"repo:OWNER/REPOSITORY:environment:{deploy['environment']}",
+    }
+    used = set(re.findall(r"\bvars\.([A-Z_]+)", json.dumps(deploy)))
+    told = OPERATIONS.read_text(encoding="utf-8")
+    assert used and all(f"`{name}`" in told for name in used)
+
+
 def test_the_table_of_problems_is_the_apis():
     told = {(re.sub("`", "", kind), int(status)) for kind, status, *_ in documents.rows(README, "type")}
     schemas = openapi.document()["components"]["schemas"]

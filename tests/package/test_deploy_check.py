@@ -2,50 +2,20 @@
 
 import json
 import subprocess
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
-from programs import REPOSITORY, Airbyte, clean_environment, free_ports, moto
+from programs import REPOSITORY, Airbyte, clean_environment, free_ports, moto, serving
 
 RSA_KEY = {"kty": "RSA", "kid": "1", "use": "sig", "alg": "RS256", "n": "0vx7", "e": "AQAB"}
 EC_KEY = {"kty": "EC", "kid": "2", "use": "sig", "alg": "ES256", "crv": "P-256", "x": "MKBC", "y": "4Etl"}
 
 # Nothing of a secret may be printed.
 CANARY = "canary-5f1c"
-
-
-@contextmanager
-def serving(answer: Callable[[str], tuple[int, object]]) -> Iterator[str]:
-    """Serves JSON, a status and a value for each path, and yields the URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.rfile.read(int(self.headers.get("content-length", 0)))
-            status, value = answer(self.path)
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(value).encode())
-
-        do_POST = do_GET
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class Issuer:
@@ -55,12 +25,12 @@ class Issuer:
         self.url = self.issuer = ""
         self.keys = [RSA_KEY, EC_KEY]
 
-    def answer(self, path: str) -> tuple[int, object]:
+    def answer(self, request: BaseHTTPRequestHandler, _: bytes) -> tuple[int, object]:
         documents = {
             "/.well-known/openid-configuration": {"issuer": self.issuer, "jwks_uri": f"{self.url}/keys"},
             "/keys": {"keys": self.keys},
         }
-        return (200, documents[path]) if path in documents else (404, None)
+        return (200, documents[request.path]) if request.path in documents else (404, None)
 
 
 @pytest.fixture
@@ -229,7 +199,7 @@ def test_a_secret_that_is_marked_for_deletion(deployment, secrets_manager):
 
 def test_a_secret_that_may_not_be_read(deployment):
     # moto cannot say so in JSON, as Secrets Manager does.
-    with serving(lambda _: (400, {"__type": "AccessDeniedException", "Message": "not authorized"})) as denying:
+    with serving(lambda *_: (400, {"__type": "AccessDeniedException", "Message": "not authorized"})) as denying:
         deployment.environment["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = denying
         code, found, output = deployment.check()
     assert (code, wrong(found)) == (1, {"secret"})
@@ -333,7 +303,7 @@ def test_an_issuer_that_cannot_be_reached(deployment):
 
 
 def test_an_issuer_whose_document_is_another(deployment):
-    with serving(lambda _: (200, {"name": "something else"})) as other:
+    with serving(lambda *_: (200, {"name": "something else"})) as other:
         deployment.parameters["JwtIssuer"] = other
         code, found, output = deployment.check()
     assert (code, wrong(found)) == (1, {"issuer"})
