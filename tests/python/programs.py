@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import BinaryIO
 
 import samcli
 
@@ -202,8 +203,13 @@ def function_environment(airbyte: Airbyte, secrets_manager_url: str, secret: str
 
 
 @contextmanager
-def lambda_emulator(bootstrap: Path, environment: dict[str, str]) -> Iterator[Callable[[dict], dict]]:
-    """A function under AWS's Runtime Interface Emulator. Yields what invokes it: an event in, its result out."""
+def lambda_emulator(
+    bootstrap: Path, environment: dict[str, str], output: BinaryIO | None = None
+) -> Iterator[Callable[[dict], dict]]:
+    """A function under AWS's Runtime Interface Emulator. Yields what invokes it: an event in, its result out.
+
+    Both print to `output`, or to where this process does.
+    """
     emulator = Path(samcli.__file__).parent / "local/rapid" / f"aws-lambda-rie-{ARCHITECTURE}"
     invoke_port, runtime_port = free_ports(2)
     command = [
@@ -212,7 +218,7 @@ def lambda_emulator(bootstrap: Path, environment: dict[str, str]) -> Iterator[Ca
         "--runtime-api-address", f"127.0.0.1:{runtime_port}",
         str(bootstrap),
     ]  # fmt: skip
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
         wait_for(lambda: accepts_connections(invoke_port), "the Runtime Interface Emulator listens")
         url = f"http://127.0.0.1:{invoke_port}/2015-03-31/functions/function/invocations"

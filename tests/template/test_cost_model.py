@@ -1,0 +1,174 @@
+"""The costs in docs/operations.md are those of this template: its figures are counted and reckoned again here."""
+
+import json
+import re
+from decimal import Decimal
+
+import pytest
+
+import documents
+import openapi
+
+README = documents.REPOSITORY / "README.md"
+OPERATIONS = documents.REPOSITORY / "docs/operations.md"
+
+# Memory for which Lambda gives one whole processor. Source: AWS, "Configure Lambda function memory".
+WHOLE_PROCESSOR = 1769
+
+# A request's own, the access log's, and Lambda's three; and what CloudWatch counts beside each one's text. Source: AWS,
+# PutLogEvents.
+LOG_LINES = 5
+BYTES_OF_A_LINE = 26
+
+# What API Gateway fills in, in values of the usual length.
+ACCESS = {
+    "requestId": "JKJaXmPLvHcESHA=",
+    "integration.requestId": "6883632a-5eb4-4b28-af58-04a398c09bcd",
+    "apiId": "a1b2c3d4e5",
+    "requestTime": "10/Mar/2026:12:34:56 +0000",
+    "identity.sourceIp": "203.0.113.195",
+    "protocol": "HTTP/1.1",
+    "status": "200",
+    "responseLength": "1540",
+    "responseLatency": "345",
+    "integration.status": "200",
+    "integration.latency": "343",
+    "integrationErrorMessage": "-",
+    "authorizer.error": "-",
+    "error.message": "-",
+}
+
+
+def numbers(text: str) -> list[Decimal]:
+    return [Decimal(number.replace(",", "")) for number in re.findall(r"\d[\d,]*(?:\.\d+)?", text)]
+
+
+def table(first_heading: str) -> dict[str, list[Decimal]]:
+    """The rows of the manual's table that begins with this heading: a label, and the number in each other cell."""
+    rows = documents.rows(OPERATIONS, first_heading)
+    assert rows, first_heading
+    return {label: [number for cell in cells for number in numbers(cell)] for label, *cells in rows}
+
+
+def dollars(value: Decimal) -> Decimal:
+    """Rounded as the manual rounds."""
+    return round(value, 2)
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return " ".join(OPERATIONS.read_text(encoding="utf-8").split())
+
+
+@pytest.fixture(scope="module")
+def prices() -> dict[str, Decimal]:
+    return {label: price for label, [price] in table("price").items()}
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[str, list[Decimal]]:
+    return table("measured, a request")
+
+
+@pytest.fixture(scope="module")
+def memory(template) -> Decimal:
+    return Decimal(template["Parameters"]["MemorySize"]["Default"])
+
+
+def test_an_access_log_line_has_the_bytes_that_are_told(stack, measured):
+    (stage,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
+    lengths = []
+    for route in ("POST /token", "POST /sources"):
+        values = ACCESS | {"routeKey": route}
+        line = re.sub(r"\$context\.([A-Za-z.]+)", lambda found: values[found[1]], stage["AccessLogSettings"]["Format"])
+        assert json.loads(line)
+        lengths.append(len(line))
+    assert measured["bytes of its access log line"] == lengths
+
+
+def test_the_times_are_at_most_what_is_told(measured, memory):
+    """They were measured on a whole processor, of which Lambda gives a part."""
+    performance = {row[0]: row[2:] for row in documents.rows(README, "")}
+    share = memory / WHOLE_PROCESSOR
+    for kind, unit, told in (
+        ("warm call, p50 / p99, µs", 1000, "the function's own time, ms, at most"),
+        ("CPU of a cold start, ms", 1, "processor time of a cold start, ms, at most"),
+    ):
+        times = [numbers(cell)[0] / unit / share for cell in performance[kind]]
+        assert all(time <= most for time, most in zip(times, measured[told], strict=True))
+        # Nor so far above that it says nothing.
+        assert all(time >= most / 3 for time, most in zip(times, measured[told], strict=True))
+
+
+def test_a_million_requests_are_reckoned_right(prices, measured, memory, template, text):
+    assert template["Parameters"]["Architecture"]["Default"] == "arm64"
+    own, _, *lines, answer = (values[0] for values in measured.values())
+    # In a million requests a byte is a megabyte, and a millisecond 1,000 seconds.
+    logs = (sum(lines) + LOG_LINES * BYTES_OF_A_LINE) / 1000
+    millisecond = 1000 * prices["Lambda, a GB-second on arm64"]
+    fixed = [prices["HTTP API, a million requests"], prices["Lambda, a million requests"]]
+    by_size = [
+        logs * prices["logs, a GB taken in"],
+        logs * prices["logs, a GB kept for a month"],
+        answer / 1000 * prices["a GB to the internet"],
+    ]
+
+    rows = table("Airbyte takes")
+    assert len(rows) >= 3
+    for label, told in rows.items():
+        [upstream] = numbers(label)
+        parts = [*fixed, (upstream + own) * memory / 1024 * millisecond, *by_size]
+        assert told[:-1] == [dollars(part) for part in parts]
+        assert told[-1] == sum(told[:-1])
+
+    rest = sum(map(dollars, by_size))
+    formula = f"${sum(fixed):.2f} + (T + {own}) × MemorySize / 1024 × ${millisecond:.7f} + ${rest:.2f}"
+    assert formula in text
+    [seconds] = re.findall(r"From T = ([\d.]+) s on, Lambda's time is more than everything else", text)
+    others = (sum(fixed) + rest) / (memory / 1024 * millisecond) - own
+    assert Decimal(seconds) * 1000 - 100 < others <= Decimal(seconds) * 1000
+
+
+def test_a_month_is_reckoned_right(prices, deploy, stack, emitted_by_function, text):
+    alarms = stack.of_type("AWS::CloudWatch::Alarm").values()
+    on_metrics = sum(1 if "MetricName" in alarm else sum("MetricStat" in query for query in alarm["Metrics"]) for alarm in alarms)
+    problems = openapi.document()["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
+    filters = stack.of_type("AWS::Logs::MetricFilter")
+    most = emitted_by_function + len(stack.of_type("AWS::Lambda::Function")) * len(problems) + len(filters)
+    dashboards = len(stack.of_type("AWS::CloudWatch::Dashboard"))
+
+    rows = table("a month")
+    [metrics, alarm_row, *others] = rows.items()
+    [usual, told_most] = numbers(metrics[0])
+    assert told_most == most
+    assert metrics[1] == [usual * prices["a metric for a month"], most * prices["a metric for a month"]]
+    assert numbers(alarm_row[0]) == [len(alarms), on_metrics]
+    watched = on_metrics * prices["a metric that an alarm watches, for a month"]
+    assert alarm_row[1] == [watched, watched]
+    dashboard, secret = dashboards * prices["a dashboard for a month"], prices["a secret for a month"]
+    assert dict(others[:-1]) == {"dashboard": [dashboard, dashboard], "secret": [secret, secret]}
+    assert others[-1][1] == [sum(column) for column in zip(*(row for label, row in rows.items() if label != "together"))]
+
+    # And so is what can be left out of it.
+    without = deploy(AlarmsEnabled="false", DashboardEnabled="false")
+    assert not without.of_type("AWS::CloudWatch::Alarm") and not without.of_type("AWS::CloudWatch::Dashboard")
+    assert f"`DashboardEnabled=false` takes ${dashboard:.2f} off, `AlarmsEnabled=false` ${watched:.2f}" in text
+
+
+@pytest.fixture(scope="module")
+def emitted_by_function() -> int:
+    """How many metrics both functions send under their names alone."""
+    source = (documents.REPOSITORY / "shared/src/telemetry.rs").read_text(encoding="utf-8").split("#[cfg(test)]")[0]
+    names = {"Requests", *re.findall(r'add\(\s*"(\w+)"', source)}
+    # Each of these is of one function.
+    of_one = {"TokensMinted", "SourcesCreated"}
+    assert of_one < names
+    return 2 * len(names) - len(of_one)
+
+
+def test_cold_starts_and_reads_are_reckoned_right(prices, memory, template, text):
+    read = prices["10,000 reads of a secret"]
+    starts = 10_000 * Decimal("0.1") * memory / 1024 * prices["Lambda, a GB-second on arm64"]
+    assert f"of 100 ms each cost ${starts:.3f}, and their reads of the secret ${read:.2f}." in text
+    reads = 30 * 24 * 60 * 60 // int(template["Parameters"]["SecretTtlSeconds"]["Default"])
+    assert f"reads the secret {reads:,} times a month (`SecretTtlSeconds`), for ${reads * read / 10_000:.2f}." in text
