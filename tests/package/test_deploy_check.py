@@ -1,6 +1,7 @@
 """`make deploy-check` finds what would keep a deployment from working, against moto and an issuer on this machine."""
 
 import json
+import os
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -68,8 +69,9 @@ class Deployment:
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": CANARY,
             "AWS_ENDPOINT_URL": secrets_manager.url,
-            # Whoever built the project has these in their home.
-            "CARGO_HOME": str(Path.home() / ".cargo"),
+            # What builds the project is in the developer's home, unless they say otherwise.
+            "CARGO_HOME": os.environ.get("CARGO_HOME", str(Path.home() / ".cargo")),
+            "RUSTUP_HOME": os.environ.get("RUSTUP_HOME", str(Path.home() / ".rustup")),
         }
         self.section = "global"
 
@@ -127,6 +129,20 @@ def test_what_is_right_is_said_to_be(deployment, issuer):
         "issuer": f"ok {issuer.url}, with 1 RSA key(s)",
     }
     assert output.endswith("Everything is right: the stack can be deployed.\n")
+
+
+def test_make_starts_it(deployment):
+    """With a part of samconfig.toml that is not there, so that nothing but the environment counts."""
+    run = subprocess.run(
+        ["make", "deploy-check", "CONFIG_ENV=nothing"],
+        cwd=REPOSITORY,
+        env=clean_environment(**deployment.environment, **deployment.parameters),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.endswith("Everything is right: the stack can be deployed.\n")
 
 
 @pytest.mark.parametrize("secret", [CANARY, '{"organization_token": "%s"}' % CANARY])
