@@ -330,8 +330,30 @@ def test_an_issuer_whose_document_is_another(deployment):
 def test_an_issuer_that_is_not_given(deployment):
     del deployment.parameters["JwtIssuer"]
     code, found, _ = deployment.check()
-    assert (code, wrong(found)) == (1, {"issuer"})
-    assert found["issuer"] == "WRONG JwtIssuer is not given, and AuthorizerType is JWT"
+    assert (code, wrong(found)) == (1, {"parameters"})
+    assert found["parameters"].startswith("WRONG AuthorizerType JWT needs JwtIssuer")
+    assert found["issuer"] == "? not looked at: JwtIssuer is not given"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rule"),
+    [
+        ({"JwtAudience": ""}, "AuthorizerType JWT needs JwtAudience"),
+        ({"DomainName": "airbyte.example.com"}, "DomainName needs CertificateArn"),
+        (
+            {"AlarmEmail": "on-call@example.com", "AlarmTopicArn": "arn:aws:sns:us-east-1:123456789012:on-call"},
+            "Give AlarmEmail or AlarmTopicArn.",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else None,
+)
+def test_parameters_that_do_not_fit_together(deployment, parameters, rule):
+    """Each of them is right; CloudFormation would refuse them all the same, by the template's rules."""
+    deployment.parameters |= parameters
+    code, found, output = deployment.check()
+    assert (code, wrong(found)) == (1, {"parameters"})
+    assert found["parameters"].startswith(f"WRONG {rule}")
+    assert "-> mend parameter_overrides in samconfig.toml" in output
 
 
 def test_an_issuer_that_only_this_machine_can_reach(deployment):

@@ -117,6 +117,13 @@ impl Planned {
             findings.push((name.clone(), finding));
         }
         match &self.template {
+            Ok(template) if !template.broken_rules.is_empty() => {
+                for rule in &template.broken_rules {
+                    let finding =
+                        Finding::wrong(rule, "mend parameter_overrides in samconfig.toml");
+                    findings.push(("parameters".to_owned(), finding));
+                }
+            }
             Ok(_) if self.faults.is_empty() => {
                 let text = format!(
                     "{} given, all accepted by {TEMPLATE} and the functions",
@@ -141,7 +148,7 @@ impl Planned {
             .map(String::as_str)
     }
 
-    pub(crate) fn is_wrong(&self, name: &str) -> bool {
+    fn is_wrong(&self, name: &str) -> bool {
         self.faults.contains_key(name)
     }
 

@@ -10,6 +10,7 @@ mod function;
 mod intrinsics;
 mod parameters;
 mod route_key;
+mod rules;
 mod value;
 mod yaml;
 
@@ -32,6 +33,9 @@ pub struct Template {
     pub api: Api,
     /// The functions by the name of their binary.
     pub functions: BTreeMap<String, Function>,
+    /// The rules that the parameters break, by their descriptions: CloudFormation would refuse them. The local gateway
+    /// serves them all the same, for they are about what only AWS has.
+    pub broken_rules: Vec<String>,
 }
 
 impl Template {
@@ -51,7 +55,11 @@ impl Template {
             .into_iter()
             .map(|declared| (declared.binary, declared.function))
             .collect();
-        Ok(Self { api, functions })
+        Ok(Self {
+            api,
+            functions,
+            broken_rules: rules::broken(&template, &resolver)?,
+        })
     }
 }
 

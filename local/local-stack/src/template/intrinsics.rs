@@ -312,8 +312,8 @@ impl<'a> Resolver<'a> {
         self.condition(condition, &format!("Conditions.{name}"))
     }
 
-    /// Whether a condition holds: a name, or a function of the `Conditions` section.
-    fn condition(&self, node: &Node, place: &str) -> Result<bool, Fault> {
+    /// Whether a condition holds: a name, or a function of the `Conditions` or `Rules` section.
+    pub(super) fn condition(&self, node: &Node, place: &str) -> Result<bool, Fault> {
         if let Some(name) = node.as_text() {
             return self.named_condition(name, node.line, place);
         }
@@ -329,6 +329,15 @@ impl<'a> Resolver<'a> {
             "Fn::Equals" => {
                 let [left, right] = self.arguments(function, argument, place)?;
                 Ok(text(&left, place)? == text(&right, place)?)
+            }
+            "Fn::EachMemberEquals" => {
+                let [members, value] = self.arguments(function, argument, place)?;
+                for member in list(&members, place)? {
+                    if text(member, place)? != text(&value, place)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
             }
             "Fn::Not" => match list(argument, place)? {
                 [condition] => Ok(!self.condition(condition, place)?),
@@ -357,7 +366,7 @@ fn is_function(key: &str) -> bool {
     key == "Ref" || key == "Condition" || key.starts_with("Fn::")
 }
 
-fn list<'n>(node: &'n Node, place: &str) -> Result<&'n [Node], Fault> {
+pub(super) fn list<'n>(node: &'n Node, place: &str) -> Result<&'n [Node], Fault> {
     match &node.content {
         Content::List(items) => Ok(items),
         _ => Err(Fault::new(
@@ -368,7 +377,7 @@ fn list<'n>(node: &'n Node, place: &str) -> Result<&'n [Node], Fault> {
     }
 }
 
-fn text<'n>(node: &'n Node, place: &str) -> Result<&'n str, Fault> {
+pub(super) fn text<'n>(node: &'n Node, place: &str) -> Result<&'n str, Fault> {
     node.as_text().ok_or_else(|| {
         Fault::new(
             node.line,

@@ -293,3 +293,42 @@ fn the_projects_template_is_understood() {
         "http://localhost:5173,http://127.0.0.1:5173"
     );
 }
+
+#[test]
+fn the_rules_that_the_parameters_break_are_told() {
+    let with_rules = TEMPLATE.replacen(
+        "Conditions:\n",
+        r"
+Rules:
+  JwtNeedsOrigins:
+    RuleCondition: !Equals [!Ref Caller, JWT]
+    Assertions:
+      - {Assert: !Not [{'Fn::EachMemberEquals': [!Ref Origins, '']}], AssertDescription: origins for JWT}
+  Always:
+    Assertions:
+      - {Assert: !Not [!Equals [!Ref Rate, '0']], AssertDescription: some rate}
+Conditions:
+",
+        1,
+    );
+    for (parameters, broken) in [
+        (vec![], vec![]),
+        (vec![("Origins", "")], vec!["origins for JWT"]),
+        (vec![("Origins", ""), ("Caller", "IAM")], vec![]),
+        (
+            vec![("Origins", ","), ("Rate", "0")],
+            vec!["origins for JWT", "some rate"],
+        ),
+        (vec![("Origins", "https://a.example,")], vec![]),
+    ] {
+        let parameters = parameters
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let template = Template::read(&with_rules, &parameters).map_err(|fault| fault.problem);
+        assert_eq!(
+            template.map(|template| template.broken_rules),
+            Ok(broken.into_iter().map(str::to_owned).collect())
+        );
+    }
+}
