@@ -33,6 +33,9 @@ NO_FILES = {
 QUERY_WORDS = set("and asc as bin by desc display fields filter in like limit not or sort stats".split())
 
 
+# What Lambda says of an invocation that ended without an answer.
+LAMBDAS_MESSAGES = {"Runtime exited", "signal: killed", "Task timed out"}
+
 # What CloudWatch finds in every line, and in Lambda's own line at the end of an invocation.
 DISCOVERED = {"@timestamp", "@message", "@type", "@billedDuration", "@initDuration", "@maxMemoryUsed"}
 
@@ -115,6 +118,16 @@ def test_the_fields_of_the_log_are_those_of_the_table(log_line):
     # The others are in all lines, or the metrics', which the text has.
     others = {"timestamp", "level", "message", "Function", "_aws"} | {m for m in log_line if m[0].isupper()}
     assert named == log_line.keys() - others
+
+
+def test_a_message_that_the_manual_has_its_reader_look_for_is_one():
+    commands = {command.text for command in documents.commands()}
+    words = {code.text for code in documents.inline_code() if code.document == OPERATIONS and " " in code.text}
+    messages = {text for text in words - commands if not re.match(r"POST /|\{", text)} - LAMBDAS_MESSAGES
+    sources = [*REPOSITORY.glob("shared/src/**/*.rs"), *REPOSITORY.glob("functions/*/src/*.rs")]
+    code = "".join(source.read_text(encoding="utf-8") for source in sources)
+    assert len(messages) > 5
+    assert {text for text in messages if text not in code} == set()
 
 
 def test_every_variable_of_the_tables_is_read_somewhere():
