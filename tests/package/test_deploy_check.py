@@ -169,9 +169,8 @@ def test_without_credentials_the_rest_is_checked_all_the_same(deployment):
 
 
 def test_credentials_that_aws_does_not_accept(deployment):
-    # moto of its own: from now on it asks who calls.
     with moto() as strict:
-        strict.accept_only_known_keys()
+        strict.check_calls()
         deployment.environment["AWS_ENDPOINT_URL"] = strict.url
         code, found, output = deployment.check()
     assert (code, wrong(found)) == (1, {"AWS credentials"})

@@ -18,7 +18,6 @@ from programs import (
     function_environment,
     lambda_emulator,
     moto,
-    request_json,
 )
 
 EVENTS = {name: json.loads((REPOSITORY / f"events/{name}-jwt.json").read_text(encoding="utf-8")) for name in FUNCTIONS}
@@ -30,10 +29,10 @@ class CheckedAws:
 
     def __init__(self, url: str):
         self.url = url
-        self.secret = SecretsManager(url).create("checked", json.dumps({"organization_token": Airbyte.ORGANIZATION_TOKEN}))
+        secrets_manager = SecretsManager(url)
+        self.secret = secrets_manager.create("checked", json.dumps({"organization_token": Airbyte.ORGANIZATION_TOKEN}))
         self._roles = {action: self._role(action) for action in (READS, "secretsmanager:DescribeSecret")}
-        # From the first call on.
-        request_json("POST", f"{url}/moto-api/reset-auth", 0)
+        secrets_manager.check_calls()
 
     def role_that_reads(self) -> dict[str, str]:
         return self._roles[READS]

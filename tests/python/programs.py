@@ -136,10 +136,9 @@ class SecretsManager:
         """Marks a secret for deletion."""
         self._call("DeleteSecret", SecretId=arn)
 
-    def accept_only_known_keys(self) -> None:
-        """From now on every call must be signed with a key that was made here, of which there is none."""
-        request = urllib.request.Request(f"{self.url}/moto-api/reset-auth", b"0", {"content-type": "text/plain"})
-        urllib.request.urlopen(request, timeout=60).close()
+    def check_calls(self) -> None:
+        """From now on, checks every call as AWS does: by a key that is known here, its signature, and its policies."""
+        request_json("POST", f"{self.url}/moto-api/reset-auth", 0)
 
     def _call(self, action: str, **parameters: str) -> dict:
         # moto reads service and region out of the credential's scope, and checks nothing else.
