@@ -198,7 +198,8 @@ fn workspace(scope: Option<Value>) -> Result<Uuid, DecodeError> {
     Uuid::try_parse(&id).map_err(|_| DecodeError::BadWorkspace)
 }
 
-/// RFC 7519's NumericDate: seconds since 1970, possibly with a fraction, which is cut off.
+/// RFC 7519's NumericDate: seconds since 1970, possibly with a fraction, which is cut off. A year that RFC 3339 cannot
+/// write is refused: that is how callers are told the time.
 fn numeric_date(json: &Value) -> Option<OffsetDateTime> {
     let seconds = match json.as_i64() {
         Some(seconds) => seconds,
@@ -208,7 +209,9 @@ fn numeric_date(json: &Value) -> Option<OffsetDateTime> {
         )]
         None => json.as_f64()?.floor() as i64,
     };
-    OffsetDateTime::from_unix_timestamp(seconds).ok()
+    OffsetDateTime::from_unix_timestamp(seconds)
+        .ok()
+        .filter(|time| (0..=9999).contains(&time.year()))
 }
 
 /// An object's members. serde would take them from an array, too, in their order.
@@ -453,6 +456,15 @@ mod tests {
             ),
             (
                 with("exp", json!(1e300)),
+                "the JWT's expiry (`exp`) is not a time",
+            ),
+            // The last second before the year 0, and the first one of the year 10000.
+            (
+                with("exp", json!(-62_167_219_201_i64)),
+                "the JWT's expiry (`exp`) is not a time",
+            ),
+            (
+                with("exp", json!(253_402_300_800_i64)),
                 "the JWT's expiry (`exp`) is not a time",
             ),
         ];

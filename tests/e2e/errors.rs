@@ -319,21 +319,25 @@ async fn a_create_that_airbyte_fails_is_an_upstream_error() {
 #[tokio::test]
 async fn an_answer_to_a_mint_that_cannot_be_understood_is_an_upstream_error() {
     let expiry = OffsetDateTime::now_utc() + time::Duration::HOUR;
-    let mut no_expiry = token::scoped_claims(Uuid::new_v4(), "alice", expiry);
-    no_expiry.as_object_mut().unwrap().remove("exp");
-    let no_expiry = token::opaque(
-        &token::jwt(&no_expiry),
-        "https://cloud.airbyte.com/embedded-widget",
-    );
+    let with_expiry = |expires: Value| {
+        let mut claims = token::scoped_claims(Uuid::new_v4(), "alice", expiry);
+        claims["exp"] = expires;
+        let url = "https://cloud.airbyte.com/embedded-widget";
+        let opaque = token::opaque(&token::jwt(&claims), url);
+        json!({ "token": opaque }).to_string().into_bytes()
+    };
     let whole = json!({ "token": token::opaque_for(Uuid::new_v4(), "alice") }).to_string();
-    let bodies: [Vec<u8>; 10] = [
+    let bodies: [Vec<u8>; 12] = [
         b"".to_vec(),
         b"<html>hello</html>".to_vec(),
         b"[]".to_vec(),
         b"{}".to_vec(),
         br#"{"token":null}"#.to_vec(),
         br#"{"token":"not a token"}"#.to_vec(),
-        json!({ "token": no_expiry }).to_string().into_bytes(),
+        with_expiry(Value::Null),
+        with_expiry(json!("soon")),
+        // A year that no answer can tell.
+        with_expiry(json!(-99_999_999_999_i64)),
         whole.as_bytes()[..whole.len() / 2].to_vec(),
         [b"{\"\xff\":1,", &whole.as_bytes()[1..]].concat(),
         format!("{whole}{}", " ".repeat(1024 * 1024)).into_bytes(),
