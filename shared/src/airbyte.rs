@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::warn;
 use url::Url;
@@ -154,8 +155,8 @@ impl Airbyte {
         Ok(OpaqueToken::new(answer.token))
     }
 
-    /// Creates a source; Airbyte's JSON answer. Airbyte has no idempotency key, so this is never sent twice if the first
-    /// may have been processed.
+    /// Creates a source; Airbyte's answer, a JSON object. Airbyte has no idempotency key, so this is never sent twice if
+    /// the first may have been processed.
     pub async fn create_source(
         &self,
         scoped_token: &SecretString,
@@ -172,9 +173,9 @@ impl Airbyte {
             )
             .await?;
         let answer = String::from_utf8(answer.into()).map_err(|_| AirbyteError::NotUnderstood)?;
-        match serde_json::from_str::<serde::de::IgnoredAny>(&answer) {
-            Ok(_) => Ok(answer),
-            Err(_) => Err(AirbyteError::NotUnderstood),
+        match serde_json::from_str::<&RawValue>(&answer) {
+            Ok(json) if json.get().starts_with('{') => Ok(answer),
+            _ => Err(AirbyteError::NotUnderstood),
         }
     }
 

@@ -363,6 +363,11 @@ async fn an_answer_to_a_create_that_cannot_be_understood_is_an_upstream_error() 
         b"<html>hello</html>".to_vec(),
         b"{\"id\":".to_vec(),
         b"{\"\xff\":1}".to_vec(),
+        // JSON, but not a source.
+        b"null".to_vec(),
+        b"true".to_vec(),
+        b"\"created\"".to_vec(),
+        b"[{\"id\":\"1\"}]".to_vec(),
         large,
     ] {
         world.airbyte_answers(
