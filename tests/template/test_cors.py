@@ -58,6 +58,8 @@ def test_sams_own_api_type_would_lose_the_methods(template):
     [
         "https://app.example.com",
         "https://app.example.com:8443",
+        "https://app.example.com:80,https://app.example.com:44,https://app.example.com:444,https://app.example.com:4430",
+        "http://localhost:8,http://localhost:81,http://localhost:443,http://localhost:8080",
         "https://app.example.com, https://xn--bcher-kva.example",
         "http://localhost:5173,http://127.0.0.1:5173,http://[::1]:5173",
     ],
@@ -78,6 +80,9 @@ def test_origins_are_taken(deploy, origins):
         "https://app.example.com/path",
         "https://App.example.com",
         "https://app.example.com:",
+        "https://app.example.com:443",
+        "https://app.example.com:0443",
+        "http://localhost:80",
         "https://user@app.example.com",
         "http://app.example.com",
         "http://localhost.example.com",

@@ -70,8 +70,11 @@ impl Settings {
         let parameter_overrides = set("PARAMETER_OVERRIDES").unwrap_or_default();
         Ok(Self {
             ports,
-            allowed_origins: set("ALLOWED_ORIGINS")
-                .unwrap_or_else(|| format!("http://localhost:{demo},http://127.0.0.1:{demo}")),
+            allowed_origins: set("ALLOWED_ORIGINS").unwrap_or_else(|| {
+                ["localhost", "127.0.0.1"]
+                    .map(|host| origin(host, demo))
+                    .join(",")
+            }),
             parameter_overrides: parameter_overrides
                 .split_whitespace()
                 .map(override_of)
@@ -127,7 +130,15 @@ pub(super) fn loopback(port: u16) -> SocketAddr {
 
 /// The address that a developer sees.
 pub(super) fn local_url(port: u16) -> String {
-    format!("http://localhost:{port}")
+    origin("localhost", port)
+}
+
+/// As browsers send it: without the default port.
+fn origin(host: &str, port: u16) -> String {
+    match port {
+        80 => format!("http://{host}"),
+        port => format!("http://{host}:{port}"),
+    }
 }
 
 #[cfg(test)]
@@ -175,6 +186,12 @@ mod tests {
             "http://localhost:8080,http://127.0.0.1:8080"
         );
         assert!(moved.allow_the_demo_page());
+        let default_port = settings(&[("DEMO_PORT", "80")]).unwrap();
+        assert_eq!(
+            default_port.allowed_origins,
+            "http://localhost,http://127.0.0.1"
+        );
+        assert!(default_port.allow_the_demo_page());
         let chosen =
             settings(&[("ALLOWED_ORIGINS", "https://a.example, https://b.example")]).unwrap();
         assert!(!chosen.allow_the_demo_page());
