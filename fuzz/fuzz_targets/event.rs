@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
 use shared::body::{self, Object};
-use shared::caller::{Caller, MAX_LENGTH};
+use shared::caller::{Caller, MAX_LENGTH, NAMED_USER};
 use shared::event::{Event, HttpEvent};
 use shared::origin::{AllowedOrigins, Origin};
 use shared::problem::{Kind, Problem};
@@ -54,10 +54,8 @@ fn request(event: &HttpEvent) -> Result<(), Problem> {
     assert!(text.len() <= MAX_BODY);
     let mut body = Object::parse(&text)?;
     let allowed_origin = body.string("allowedOrigin");
-    let named_user = body.string("externalUserId");
-    body.finish()?;
-
-    let user = caller.external_user_id("sub", named_user.as_deref())?;
+    let named_user = body.string(NAMED_USER);
+    let user = body.finish_with_user(caller.external_user_id("sub", named_user.as_deref()))?;
     let id = user.as_str();
     assert!((1..=MAX_LENGTH).contains(&id.chars().count()));
     assert!(!id.chars().any(char::is_control) && id.trim() == id);

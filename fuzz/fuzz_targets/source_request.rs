@@ -5,9 +5,10 @@ use create_source::configuration::{self, DEEPEST};
 use create_source::request::SourceRequest;
 use fuzz::{Literals, cut, parts};
 use libfuzzer_sys::fuzz_target;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use shared::airbyte::wire::CreateSourceRequest;
+use shared::caller::Caller;
 use shared::problem::{Fault, Problem};
 
 /// All that a fault may say. Nothing else is said, so no value is.
@@ -34,7 +35,8 @@ fuzz_target!(|text: &str| {
 });
 
 fn body(text: &str) {
-    match SourceRequest::parse(text) {
+    let claims = Map::from_iter([("sub".to_owned(), Value::from("alice"))]);
+    match SourceRequest::parse(text, &Caller::Jwt(&claims), "sub") {
         Ok(request) => {
             let sent = request.connection_configuration.get();
             assert!(

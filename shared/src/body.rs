@@ -11,6 +11,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::caller::{ExternalUserId, UserRefused};
 use crate::event::HttpEvent;
 use crate::problem::{Fault, Kind, Problem, pointer};
 
@@ -145,9 +146,8 @@ impl<'a> Object<'a> {
 
     /// Notes that a member which must be there is not, unless something else is already wrong with it.
     pub fn require(&mut self, name: &'static str, present: bool) {
-        let at = pointer([name]);
-        if !present && !self.faults.iter().any(|fault| fault.pointer == at) {
-            self.fault(name, "is required");
+        if !present {
+            self.add_unless_faulty(Fault::new(pointer([name]), "is required"));
         }
     }
 
@@ -173,11 +173,20 @@ impl<'a> Object<'a> {
         if self.faults.is_empty() {
             return Ok(());
         }
-        Err(Problem::new(
-            Kind::InvalidRequest,
-            "The body has faults; `errors` tells each with its place. Mend them and send it again.",
-        )
-        .with_faults(self.faults))
+        Err(Problem::faulty_body(self.faults))
+    }
+
+    /// Like [`finish`](Self::finish), for a body that may name the user: what is wrong with that name is one of its
+    /// faults, and told together with the others.
+    pub fn finish_with_user(
+        mut self,
+        user: Result<ExternalUserId, UserRefused>,
+    ) -> Result<ExternalUserId, Problem> {
+        if let Some(fault) = user.as_ref().err().and_then(|refused| refused.fault()) {
+            self.add_unless_faulty(fault);
+        }
+        self.finish()?;
+        Ok(user?)
     }
 
     fn take(&mut self, name: &str) -> Option<&'a RawValue> {
@@ -188,6 +197,13 @@ impl<'a> Object<'a> {
 
     fn fault(&mut self, name: &str, detail: &'static str) {
         self.faults.push(Fault::new(pointer([name]), detail));
+    }
+
+    /// What is already known to be wrong with a member is why nothing else can be said of it.
+    fn add_unless_faulty(&mut self, fault: Fault) {
+        if !self.faults.iter().any(|told| told.pointer == fault.pointer) {
+            self.faults.push(fault);
+        }
     }
 }
 
@@ -219,6 +235,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::caller::NAMED_USER;
     use proptest::prelude::*;
 
     fn event(body: &str, is_base64_encoded: bool) -> HttpEvent {
@@ -315,6 +332,42 @@ mod tests {
                 ("/a~1b~0c", "is not a member that this request has"),
             ]
         );
+    }
+
+    #[test]
+    fn a_user_who_is_named_badly_is_one_of_the_bodys_faults() {
+        let told = |text: &str, refused| {
+            let mut body = Object::parse(text).unwrap();
+            body.string(NAMED_USER);
+            let problem = body.finish_with_user(Err(refused)).unwrap_err();
+            let faults: Vec<_> = faults(&problem)
+                .iter()
+                .map(|(pointer, detail)| format!("{pointer} {detail}"))
+                .collect();
+            (problem.kind().name(), faults.join(", "))
+        };
+        let required = "/externalUserId is required of callers with an IAM signature";
+        let unknown = "/x is not a member that this request has";
+        assert_eq!(
+            told(r#"{"x": 1}"#, UserRefused::Missing),
+            ("invalid-request", format!("{required}, {unknown}"))
+        );
+        // What is there and of another type is not missing.
+        assert_eq!(
+            told(r#"{"externalUserId": 1}"#, UserRefused::Missing),
+            (
+                "invalid-request",
+                "/externalUserId must be a string".to_owned()
+            )
+        );
+        // Who the caller is matters once the body can be read.
+        for refused in [UserRefused::Claim, UserRefused::SomebodyElse] {
+            assert_eq!(
+                told(r#"{"x": 1}"#, refused),
+                ("invalid-request", unknown.to_owned())
+            );
+            assert_eq!(told("{}", refused), ("forbidden", String::new()));
+        }
     }
 
     #[test]

@@ -4,9 +4,15 @@
 //! authorizer verified; a trusted backend comes with an IAM signature that API Gateway verified, and names the user.
 //! Anything else is nobody.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::{Map, Value};
+
+use crate::problem::{Fault, pointer};
+
+/// The member of a body that names the user.
+pub const NAMED_USER: &str = "externalUserId";
 
 /// The longest external user id, in characters.
 pub const MAX_LENGTH: usize = 256;
@@ -71,6 +77,22 @@ pub enum UserRefused {
     Missing,
     /// The body's id breaks the rule for [`ExternalUserId`].
     Malformed,
+}
+
+impl UserRefused {
+    /// The fault of the body that this is, if it is one.
+    #[must_use]
+    pub fn fault(self) -> Option<Fault> {
+        let detail: Cow<'static, str> = match self {
+            Self::Missing => "is required of callers with an IAM signature".into(),
+            Self::Malformed => format!(
+                "must be 1 to {MAX_LENGTH} characters, without control characters, without white space at the ends"
+            )
+            .into(),
+            Self::Claim | Self::SomebodyElse => return None,
+        };
+        Some(Fault::new(pointer([NAMED_USER]), detail))
+    }
 }
 
 impl<'a> Caller<'a> {

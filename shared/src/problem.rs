@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::airbyte::AirbyteError;
-use crate::caller::{MAX_LENGTH, NotTrusted, UserRefused};
+use crate::caller::{NotTrusted, UserRefused};
 use crate::event::NotAnHttpEvent;
 use crate::mint::MintError;
 use crate::organization::CredentialError;
@@ -198,6 +198,16 @@ impl Problem {
         serde_json::to_string(&details).unwrap_or_default()
     }
 
+    /// A body that has these faults.
+    #[must_use]
+    pub fn faulty_body(faults: Vec<Fault>) -> Self {
+        Self::new(
+            Kind::InvalidRequest,
+            "The body has faults; `errors` tells each with its place. Mend them and send it again.",
+        )
+        .with_faults(faults)
+    }
+
     /// What must not happen did.
     #[must_use]
     pub fn internal() -> Self {
@@ -251,13 +261,6 @@ impl From<NotTrusted> for Problem {
 
 impl From<UserRefused> for Problem {
     fn from(error: UserRefused) -> Self {
-        let in_body = |detail: String| {
-            Self::new(
-                Kind::InvalidRequest,
-                "The body must say for which user the call is.",
-            )
-            .with_faults(vec![Fault::new(pointer(["externalUserId"]), detail)])
-        };
         match error {
             UserRefused::Claim => Self::new(
                 Kind::Forbidden,
@@ -269,12 +272,9 @@ impl From<UserRefused> for Problem {
                 Kind::Forbidden,
                 "`externalUserId` is not the user of the JWT. Leave it out: the JWT says who the user is.",
             ),
-            UserRefused::Missing => {
-                in_body("is required of callers with an IAM signature".to_owned())
+            UserRefused::Missing | UserRefused::Malformed => {
+                Self::faulty_body(error.fault().into_iter().collect())
             }
-            UserRefused::Malformed => in_body(format!(
-                "must be 1 to {MAX_LENGTH} characters, without control characters, without white space at the ends"
-            )),
         }
     }
 }

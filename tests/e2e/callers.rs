@@ -266,6 +266,34 @@ async fn a_backend_must_name_the_user() {
 }
 
 #[tokio::test]
+async fn a_backend_is_told_every_fault_of_its_body_at_once() {
+    let world = World::new().await;
+    for named in [Value::Null, json!(" alice"), json!(7)] {
+        let body = json!({ "externalUserId": named, "unknown": 1 });
+        let token = world.mint_token().await;
+        let answer = token.invoke(Event::mint_token("").iam().json(&body)).await;
+        assert_eq!(
+            answer.problem(400, "invalid-request").pointers(),
+            ["/externalUserId", "/unknown"],
+            "{body}"
+        );
+        let source = world.create_source().await;
+        let answer = source.invoke(Event::create_source("", &body).iam()).await;
+        assert_eq!(
+            answer.problem(400, "invalid-request").pointers(),
+            [
+                "/connection_configuration",
+                "/externalUserId",
+                "/source_config_template_id",
+                "/unknown",
+            ],
+            "{body}"
+        );
+    }
+    assert!(world.airbyte.journal().is_empty());
+}
+
+#[tokio::test]
 async fn a_backend_names_users_by_the_same_rule() {
     let world = World::new().await;
     let function = world.mint_token().await;

@@ -9,7 +9,7 @@ pub mod scoped_tokens;
 use shared::airbyte::wire::CreateSourceRequest;
 use shared::airbyte::{AirbyteError, Refusal};
 use shared::body;
-use shared::caller::{Caller, ExternalUserId};
+use shared::caller::Caller;
 use shared::event::HttpEvent;
 use shared::invocation::Invocation;
 use shared::origin::Origin;
@@ -60,12 +60,8 @@ pub async fn handle(
         .choose(event.headers.origin.as_deref(), None)?;
 
     let text = body::text(event, MAX_BODY)?;
-    let request = SourceRequest::parse(&text)?;
-    let user = caller.external_user_id(
-        &config.external_user_id_claim,
-        request.external_user_id.as_deref(),
-    )?;
-    invocation.note_user(telemetry::user_hash(config.organization_id, &user));
+    let request = SourceRequest::parse(&text, &caller, &config.external_user_id_claim)?;
+    invocation.note_user(telemetry::user_hash(config.organization_id, &request.user));
 
     let body = match &request.token {
         Some(token) => {
@@ -78,7 +74,7 @@ pub async fn handle(
                 .await
                 .map_err(|error| create_failed(error, &request, TokenFrom::Caller))?
         }
-        None => state.create_as(&user, origin, &request, invocation).await?,
+        None => state.create_as(origin, &request, invocation).await?,
     };
     Ok(Answer {
         status: 201,
@@ -106,11 +102,11 @@ impl State {
     /// one.
     async fn create_as(
         &self,
-        user: &ExternalUserId,
         origin: &Origin,
         request: &SourceRequest<'_>,
         invocation: &Invocation,
     ) -> Result<String, Problem> {
+        let user = &request.user;
         if let Some(token) = self.scoped_tokens.get(user, OffsetDateTime::now_utc()) {
             match self.create(&token, request, invocation).await {
                 Err(CreateError::Airbyte(AirbyteError::Refused(Refusal {

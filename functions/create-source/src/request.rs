@@ -2,6 +2,7 @@
 
 use serde_json::value::RawValue;
 use shared::body::Object;
+use shared::caller::{Caller, ExternalUserId, NAMED_USER};
 use shared::problem::Problem;
 use shared::token::OpaqueToken;
 use uuid::Uuid;
@@ -19,13 +20,13 @@ pub struct SourceRequest<'a> {
     pub workspace_id: Option<Uuid>,
     /// `token`: an opaque token from `POST /token`.
     pub token: Option<OpaqueToken>,
-    /// `externalUserId`: for whom a backend calls.
-    pub external_user_id: Option<String>,
+    /// For whom the call is: the caller, or whom a backend names as `externalUserId`.
+    pub user: ExternalUserId,
 }
 
 impl<'a> SourceRequest<'a> {
-    /// Reads a body; the problem tells every fault in it.
-    pub fn parse(text: &'a str) -> Result<Self, Problem> {
+    /// Reads a caller's body; the problem tells every fault in it. `claim` is the one that holds a user's id.
+    pub fn parse(text: &'a str, caller: &Caller<'_>, claim: &str) -> Result<Self, Problem> {
         const TEMPLATE: &str = "source_config_template_id";
         const CONFIGURATION: &str = "connection_configuration";
 
@@ -39,15 +40,15 @@ impl<'a> SourceRequest<'a> {
         }
         let workspace_id = body.uuid("workspace_id");
         let token = body.string("token").map(OpaqueToken::new);
-        let external_user_id = body.string("externalUserId");
-        body.finish()?;
+        let named_user = body.string(NAMED_USER);
+        let user = body.finish_with_user(caller.external_user_id(claim, named_user.as_deref()))?;
         match (template, configuration) {
             (Some(source_config_template_id), Some(connection_configuration)) => Ok(Self {
                 source_config_template_id,
                 connection_configuration,
                 workspace_id,
                 token,
-                external_user_id,
+                user,
             }),
             // Their absence is a fault, and `finish` has told it.
             _ => Err(Problem::internal()),
@@ -58,6 +59,14 @@ impl<'a> SourceRequest<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
+
+    fn parse(text: &str) -> Result<SourceRequest<'_>, Problem> {
+        let Value::Object(claims) = json!({"sub": "alice"}) else {
+            unreachable!()
+        };
+        SourceRequest::parse(text, &Caller::Jwt(&claims), "sub")
+    }
 
     #[test]
     fn a_whole_body_is_read_and_its_configuration_not_touched() {
@@ -67,7 +76,7 @@ mod tests {
             "workspace_id": "FBA81218-3467-4588-a8d5-a8396cde6c03",
             "token": "opaque"
         }"#;
-        let request = SourceRequest::parse(text).unwrap();
+        let request = parse(text).unwrap();
         assert_eq!(
             request.connection_configuration.get(),
             r#"{ "port":5432.0, "big" : 12345678901234567890123 }"#
@@ -77,12 +86,13 @@ mod tests {
             "fba81218-3467-4588-a8d5-a8396cde6c03"
         );
         assert_eq!(request.token.unwrap().expose(), "opaque");
+        assert_eq!(request.user.as_str(), "alice");
     }
 
     #[test]
     fn every_fault_of_a_body_is_told() {
         let text = r#"{"connection_configuration": {"a": {"b": 1, "b": 2}}, "workspace_id": 7, "name": "x"}"#;
-        let problem = SourceRequest::parse(text).unwrap_err();
+        let problem = parse(text).unwrap_err();
         let pointers: Vec<_> = problem
             .faults()
             .iter()
@@ -102,7 +112,7 @@ mod tests {
     #[test]
     fn an_empty_body_lacks_both_required_members() {
         for text in ["", "{}"] {
-            let problem = SourceRequest::parse(text).unwrap_err();
+            let problem = parse(text).unwrap_err();
             let faults: Vec<_> = problem
                 .faults()
                 .iter()
@@ -131,7 +141,7 @@ mod tests {
         );
         let text = format!("{{\"connection_configuration\": {nested}}}");
 
-        let problem = SourceRequest::parse(&text).unwrap_err();
+        let problem = parse(&text).unwrap_err();
         assert_eq!(problem.faults().len(), Problem::MOST_FAULTS);
         let answer = serde_json::to_string(&problem.to_json("r")).unwrap();
         assert!(

@@ -103,8 +103,10 @@ fn of_bodies() {
             format!("{{\"a\":{}1}}", " \n\t\r".repeat(n / 4))
         }),
     ];
+    let claims = json!({ "sub": "alice" });
+    let caller = Caller::Jwt(claims.as_object().unwrap());
     for (what, text) in cases {
-        let parse = |text: &String| drop(black_box(SourceRequest::parse(text)));
+        let parse = |text: &String| drop(black_box(SourceRequest::parse(text, &caller, "sub")));
         assert_linear(what, BODY, text, parse);
         let inside = |length| {
             format!(

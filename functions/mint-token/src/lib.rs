@@ -4,7 +4,7 @@
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use shared::body::{self, Object};
-use shared::caller::Caller;
+use shared::caller::{Caller, NAMED_USER};
 use shared::event::HttpEvent;
 use shared::invocation::Invocation;
 use shared::mint::MintedToken;
@@ -34,10 +34,9 @@ pub async fn handle(
     let text = body::text(event, MAX_BODY)?;
     let mut body = Object::parse(&text)?;
     let allowed_origin = body.string("allowedOrigin");
-    let named_user = body.string("externalUserId");
-    body.finish()?;
-
-    let user = caller.external_user_id(&config.external_user_id_claim, named_user.as_deref())?;
+    let named_user = body.string(NAMED_USER);
+    let user = caller.external_user_id(&config.external_user_id_claim, named_user.as_deref());
+    let user = body.finish_with_user(user)?;
     invocation.note_user(telemetry::user_hash(config.organization_id, &user));
     let origin = config
         .allowed_origins
