@@ -20,6 +20,7 @@ use url::Url;
 
 use crate::http_client::{self, ReadError};
 use crate::invocation::Invocation;
+use crate::json;
 use crate::token::OpaqueToken;
 use wire::{
     ApplicationTokenAnswer, ApplicationTokenRequest, CreateSourceRequest, Rejection,
@@ -125,7 +126,7 @@ impl Airbyte {
             )
             .await?;
         let answer: ApplicationTokenAnswer =
-            serde_json::from_slice(&answer).map_err(|_| AirbyteError::NotUnderstood)?;
+            json::object(&answer).ok_or(AirbyteError::NotUnderstood)?;
         Ok(ApplicationToken {
             token: SecretString::from(answer.access_token),
             expires_in: answer
@@ -150,8 +151,7 @@ impl Airbyte {
                 invocation,
             )
             .await?;
-        let answer: WidgetTokenAnswer =
-            serde_json::from_slice(&answer).map_err(|_| AirbyteError::NotUnderstood)?;
+        let answer: WidgetTokenAnswer = json::object(&answer).ok_or(AirbyteError::NotUnderstood)?;
         Ok(OpaqueToken::new(answer.token))
     }
 

@@ -1,10 +1,12 @@
 //! JSON text (RFC 8259) token by token, as it is written.
 //!
-//! For what a parsed value has lost: equal names, the digits of a number, halves of surrogate pairs.
+//! For what a parsed value has lost: equal names, the digits of a number, halves of surrogate pairs, and whether it was
+//! an [`object()`].
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 /// One token.
@@ -41,6 +43,15 @@ pub fn text(quoted: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str::<Text<'_>>(quoted)
         .ok()
         .map(|text| text.0)
+}
+
+/// An object's members. serde would take them from an array, too, in their order.
+#[must_use]
+pub fn object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+    json.trim_ascii_start()
+        .starts_with(b"{")
+        .then(|| serde_json::from_slice(json).ok())
+        .flatten()
 }
 
 /// Goes through a text that is known to be JSON: a [`RawValue`] is, and serde has seen to it.

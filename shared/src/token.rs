@@ -12,11 +12,12 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use time::OffsetDateTime;
 use url::Url;
 use uuid::Uuid;
+
+use crate::json::object;
 
 /// The longest opaque token that is looked into, in bytes. Real ones have about a thousand.
 pub const MAX_LENGTH: usize = 64 * 1024;
@@ -212,14 +213,6 @@ fn numeric_date(json: &Value) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp(seconds)
         .ok()
         .filter(|time| (0..=9999).contains(&time.year()))
-}
-
-/// An object's members. serde would take them from an array, too, in their order.
-fn object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
-    json.trim_ascii_start()
-        .starts_with(b"{")
-        .then(|| serde_json::from_slice(json).ok())
-        .flatten()
 }
 
 fn string(json: Value) -> Option<String> {

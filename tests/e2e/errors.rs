@@ -327,12 +327,15 @@ async fn an_answer_to_a_mint_that_cannot_be_understood_is_an_upstream_error() {
         json!({ "token": opaque }).to_string().into_bytes()
     };
     let whole = json!({ "token": token::opaque_for(Uuid::new_v4(), "alice") }).to_string();
-    let bodies: [Vec<u8>; 12] = [
+    let bodies: [Vec<u8>; 13] = [
         b"".to_vec(),
         b"<html>hello</html>".to_vec(),
         b"[]".to_vec(),
         b"{}".to_vec(),
         br#"{"token":null}"#.to_vec(),
+        json!([token::opaque_for(Uuid::new_v4(), "alice")])
+            .to_string()
+            .into_bytes(),
         br#"{"token":"not a token"}"#.to_vec(),
         with_expiry(Value::Null),
         with_expiry(json!("soon")),
