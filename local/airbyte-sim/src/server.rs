@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -34,6 +34,10 @@ const LONGEST_BODY: usize = 16 << 20;
 
 /// How long to wait before accepting again when no connection can be accepted, for want of file descriptors usually.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
+/// How long to try to bind a port that was ours until now, and how long to wait in between.
+const BIND_FOR: Duration = Duration::from_secs(5);
+const BIND_AGAIN: Duration = Duration::from_millis(5);
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -75,7 +79,7 @@ pub(crate) async fn run(
                     Command::Refuse(reply) => {
                         drop(door);
                         connections.shutdown().await;
-                        (reserve(address).map(Door::Closed), reply)
+                        (reserve(address).await.map(Door::Closed), reply)
                     }
                     Command::Accept(reply) => (open(door), reply),
                 };
@@ -114,7 +118,23 @@ fn open(door: Door) -> io::Result<Door> {
 }
 
 /// A socket that is bound to the address and does not listen.
-fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
+///
+/// A listener that was let go of may live on for a moment: as a copy in a process that is just being started.
+async fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
+    let since = Instant::now();
+    loop {
+        match bind(address) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && since.elapsed() < BIND_FOR =>
+            {
+                tokio::time::sleep(BIND_AGAIN).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
@@ -318,4 +338,27 @@ fn plain(status: StatusCode) -> Response<Bytes> {
     let mut answer = Response::new(Bytes::new());
     *answer.status_mut() = status;
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_is_kept_though_a_copy_of_its_listener_lives_a_little_longer() {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let copy = listener.try_clone().unwrap();
+        drop(listener);
+        assert_eq!(
+            bind(address).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse,
+            "the copy is in the way"
+        );
+        // The copy goes once the port has been tried for.
+        let (reserved, ()) = tokio::join!(reserve(address), async { drop(copy) });
+        assert_eq!(reserved.unwrap().local_addr().unwrap(), address);
+    }
 }
