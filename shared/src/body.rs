@@ -69,6 +69,8 @@ fn size(bytes: usize) -> String {
 #[derive(Debug)]
 pub struct Object<'a> {
     members: Vec<(String, &'a RawValue)>,
+    /// The names that were asked for.
+    known: Vec<&'static str>,
     faults: Vec<Fault>,
 }
 
@@ -78,6 +80,7 @@ impl<'a> Object<'a> {
         if text.trim().is_empty() {
             return Ok(Self {
                 members: Vec::new(),
+                known: Vec::new(),
                 faults: Vec::new(),
             });
         }
@@ -104,6 +107,7 @@ impl<'a> Object<'a> {
             .collect();
         Ok(Self {
             members: members.0,
+            known: Vec::new(),
             faults,
         })
     }
@@ -159,12 +163,13 @@ impl<'a> Object<'a> {
     /// All faults, members that nobody asked for among them, or none.
     pub fn finish(mut self) -> Result<(), Problem> {
         for (name, _) in std::mem::take(&mut self.members) {
-            let known_fault = pointer([name.as_str()]);
-            if !self.faults.iter().any(|fault| fault.pointer == known_fault) {
-                self.faults.push(Fault::new(
-                    known_fault,
-                    "is not a member that this request has",
-                ));
+            let unknown = Fault::new(
+                pointer([name.as_str()]),
+                "is not a member that this request has",
+            );
+            // What is left of a known name is there twice, which has been told.
+            if !self.known.contains(&name.as_str()) && !self.faults.contains(&unknown) {
+                self.faults.push(unknown);
             }
             if self.faults.len() > Problem::MOST_FAULTS {
                 break;
@@ -189,7 +194,8 @@ impl<'a> Object<'a> {
         Ok(user?)
     }
 
-    fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+    fn take(&mut self, name: &'static str) -> Option<&'a RawValue> {
+        self.known.push(name);
         let at = self.members.iter().position(|(member, _)| member == name)?;
         let (_, value) = self.members.remove(at);
         (value.get() != "null").then_some(value)
@@ -307,7 +313,7 @@ mod tests {
     #[test]
     fn all_faults_are_told_at_once() {
         let mut body = Object::parse(
-            r#"{"a": 1, "id": "x", "object": [], "extra": true, "a/b~c": 1, "twice": "x", "twice": "y"}"#,
+            r#"{"a": 1, "id": "x", "object": [], "extra": true, "a/b~c": 1, "twice": "x", "twice": "y", "extra": 1}"#,
         )
         .unwrap();
         assert_eq!(body.string("a"), None);
@@ -321,6 +327,7 @@ mod tests {
             faults(&body.finish().unwrap_err()),
             [
                 ("/twice", "appears more than once"),
+                ("/extra", "appears more than once"),
                 ("/a", "must be a string"),
                 (
                     "/id",
