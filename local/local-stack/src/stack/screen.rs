@@ -3,6 +3,9 @@
 use super::secrets_manager::SECRET_NAME;
 use super::settings::{Settings, local_url};
 
+/// The origin of the events that come with the project: the demo page's, at its usual port.
+const EVENTS_ORIGIN: &str = "http://localhost:5173";
+
 /// The stand-in's template that asks for least.
 const TEMPLATE: &str = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e02";
 
@@ -19,6 +22,13 @@ pub(super) fn text(settings: &Settings, secrets_manager_url: &str) -> String {
         String::new()
     } else {
         format!("\n  {demo} is not in ALLOWED_ORIGINS: the API will refuse the demo page.\n")
+    };
+    let events_note = if settings.allow(EVENTS_ORIGIN) {
+        String::new()
+    } else {
+        format!(
+            "\n\n  The events' origin, {EVENTS_ORIGIN}, is not in ALLOWED_ORIGINS: the functions will refuse them."
+        )
     };
     format!(
         "
@@ -41,9 +51,57 @@ A source in her workspace:
 
 Put another name for alice to be someone else. A function alone, with an event:
 
-  .venv/dev/bin/cargo-lambda lambda invoke mint-token{invoke} --data-file events/mint-token-jwt.json
+  .venv/dev/bin/cargo-lambda lambda invoke mint-token{invoke} --data-file events/mint-token-jwt.json{events_note}
 
 Ctrl-C ends everything.
 "
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(variables: &[(&str, &str)]) -> String {
+        let find = |name: &str| {
+            variables
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        text(&Settings::from_lookup(find).unwrap(), "http://secrets")
+    }
+
+    #[test]
+    fn what_would_be_refused_is_said_and_only_then() {
+        let refused = "is not in ALLOWED_ORIGINS";
+        assert!(!shown(&[]).contains(refused));
+
+        let moved = shown(&[("DEMO_PORT", "8080")]);
+        assert!(!moved.contains("http://localhost:8080 is not in ALLOWED_ORIGINS"));
+        assert!(
+            moved.contains("The events' origin, http://localhost:5173, is not in ALLOWED_ORIGINS")
+        );
+
+        let chosen = shown(&[("ALLOWED_ORIGINS", "https://a.example")]);
+        assert!(chosen.contains("http://localhost:5173 is not in ALLOWED_ORIGINS"));
+        assert_eq!(chosen.matches(refused).count(), 2);
+    }
+
+    #[test]
+    fn the_lines_to_paste_name_the_ports_that_were_chosen() {
+        let shown = shown(&[
+            ("GATEWAY_PORT", "4000"),
+            ("ISSUER_PORT", "4001"),
+            ("INVOKE_PORT", "4009"),
+        ]);
+        for part in [
+            "curl -sSw '\\n' -X POST http://localhost:4000/token ",
+            "curl -sSw '\\n' http://localhost:4000/sources ",
+            "$(curl -sS 'http://localhost:4001/token?sub=alice')",
+            "lambda invoke mint-token --invoke-port 4009 --data-file events/mint-token-jwt.json",
+        ] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+    }
 }

@@ -45,7 +45,9 @@ impl Settings {
         Self::from_lookup(|name| std::env::var(name).ok())
     }
 
-    fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+    pub(super) fn from_lookup(
+        lookup: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, SettingsError> {
         let set = |name: &str| lookup(name).filter(|value| !value.is_empty());
         let number = |variable, default, expected| match set(variable) {
             None => Ok(default),
@@ -91,7 +93,11 @@ impl Settings {
 
     /// Whether the demo page may call the API.
     pub(super) fn allow_the_demo_page(&self) -> bool {
-        let origin = local_url(self.ports.demo);
+        self.allow(&local_url(self.ports.demo))
+    }
+
+    /// Whether a page of this origin may call the API.
+    pub(super) fn allow(&self, origin: &str) -> bool {
         self.allowed_origins
             .split(',')
             .any(|allowed| allowed.trim() == origin)
