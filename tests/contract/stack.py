@@ -35,6 +35,8 @@ START_TIMEOUT = 900.0
 
 STOP_TIMEOUT = 60.0
 
+PROGRAM = REPOSITORY / "target/debug/local-stack"
+
 PORTS = ("GATEWAY_PORT", "ISSUER_PORT", "AIRBYTE_PORT", "DEMO_PORT", "INVOKE_PORT")
 
 load_all_checks()
@@ -52,12 +54,24 @@ CONFORMANCE = CHECKS.get_by_names(
 @contextmanager
 def local_stack(**variables: str) -> Iterator["Stack"]:
     """Starts everything, under further variables of `make dev`, and ends it."""
+    # The stack's own guard ends it when the pipe to the guard closes: at the latest when the tests are killed.
+    process, ports = start(PROGRAM, "guard", PROGRAM, **variables)
+    try:
+        yield Stack.of(process, ports)
+    finally:
+        process.stdin.close()
+        try:
+            process.wait(timeout=STOP_TIMEOUT)
+        finally:
+            process.kill()
+
+
+def start(*command: Path | str, **variables: str) -> tuple[subprocess.Popen, dict[str, int]]:
+    """Runs the stack's program on free ports, in a session of its own."""
     subprocess.run(["cargo", "build", "--quiet", "--locked", "--package", "local-stack"], cwd=REPOSITORY, check=True)
-    program = REPOSITORY / "target/debug/local-stack"
     ports = dict(zip(PORTS, free_ports(len(PORTS))))
     process = subprocess.Popen(
-        # The stack's own guard ends it when the pipe to the guard closes: at the latest when the tests are killed.
-        [program, "guard", program],
+        command,
         cwd=REPOSITORY,
         env=clean_environment(
             ALLOWED_ORIGINS=ORIGIN,
@@ -70,18 +84,9 @@ def local_stack(**variables: str) -> Iterator["Stack"]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
-    output = Output(process.stdout)
-    try:
-        # It is printed last, and at once.
-        output.wait_for("Ctrl-C ends everything", START_TIMEOUT)
-        yield Stack(ports, output, SecretsManager(output.wait_for(r"Secrets +(http\S+)", 0).group(1)))
-    finally:
-        process.stdin.close()
-        try:
-            process.wait(timeout=STOP_TIMEOUT)
-        finally:
-            process.kill()
+    return process, ports
 
 
 class Output:
@@ -130,6 +135,14 @@ class Stack:
     secrets_manager: SecretsManager
     schema: schemathesis.schemas.BaseSchema = field(default_factory=lambda: load_schema())
     _users: Iterator[int] = field(default_factory=itertools.count)
+
+    @classmethod
+    def of(cls, process: subprocess.Popen, ports: dict[str, int]) -> "Stack":
+        """The stack of a program that was started, when all of it runs."""
+        output = Output(process.stdout)
+        # It is printed last, and at once.
+        output.wait_for("Ctrl-C ends everything", START_TIMEOUT)
+        return cls(ports, output, SecretsManager(output.wait_for(r"Secrets +(http\S+)", 0).group(1)))
 
     def __post_init__(self):
         self.url = self.at("GATEWAY_PORT")
