@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use airbyte_sim::{Answer, Fault, FaultKind, Route};
-use e2e::{Event, World, faker_source};
+use e2e::{Binary, Event, Function, World, faker_source};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
 
 use crate::exchange::{SOURCES, WIDGET_TOKEN, calls, paths};
 
@@ -159,6 +161,69 @@ async fn a_request_that_never_reached_airbyte_is_sent_again() {
         );
     }
     assert!(world.airbyte.sources().len() <= 2);
+}
+
+/// A port on which a connection is neither opened nor refused, as behind a wall that drops what it does not like.
+struct SilentPort {
+    url: String,
+    _listener: TcpListener,
+    _queue: Vec<TcpStream>,
+}
+
+impl SilentPort {
+    async fn new() -> SilentPort {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        // Nobody accepts: who finds the queue full gets no answer.
+        let mut queue = Vec::new();
+        while let Ok(stream) =
+            timeout(Duration::from_millis(300), TcpStream::connect(address)).await
+        {
+            queue.push(stream.unwrap());
+        }
+        SilentPort {
+            url: format!("http://{address}"),
+            _listener: listener,
+            _queue: queue,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_open_is_given_up_after_two_seconds_and_tried_again() {
+    let world = World::new().await;
+    let minted = world
+        .mint_token()
+        .await
+        .invoke(Event::mint_token("alice"))
+        .await;
+    let mut source = faker_source();
+    source["token"] = minted.success(200)["token"].clone();
+    let silent = SilentPort::new().await;
+    let environment = world.environment().with("AIRBYTE_API_URL", &silent.url);
+    let (mint, create) = tokio::join!(
+        Function::start(Binary::MintToken, &environment),
+        Function::start(Binary::CreateSource, &environment),
+    );
+
+    let deadline = Duration::from_secs(25);
+    let (minted, created) = tokio::join!(
+        mint.invoke_with_deadline(Event::mint_token("alice"), deadline),
+        create.invoke_with_deadline(Event::create_source("alice", &source), deadline),
+    );
+    // Three times two seconds, short pauses, and what a busy machine takes.
+    let (least, most) = (Duration::from_secs(6), Duration::from_secs(12));
+    for answer in [&minted, &created] {
+        assert!((least..most).contains(&answer.took), "{answer:?}");
+    }
+    let _ = minted.problem(504, "upstream-timeout");
+    let problem = created.problem(504, "upstream-timeout");
+    assert!(
+        problem.detail.contains("nothing was sent"),
+        "the source cannot exist: {problem:?}"
+    );
 }
 
 #[tokio::test]
