@@ -217,12 +217,12 @@ impl Problem {
         )
     }
 
-    /// Airbyte asks to wait; without a time of its own, a few seconds.
+    /// Airbyte asks to wait; without a time of its own, a few seconds. At once is no time: it was tried again already.
     #[must_use]
     pub fn rate_limited(retry_after: Option<Duration>) -> Self {
         const DEFAULT: u64 = 5;
         let seconds = retry_after.map_or(DEFAULT, |wait| {
-            wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+            (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
         });
         let mut problem = Self::new(
             Kind::RateLimited,
@@ -407,7 +407,11 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_rounded_up_to_whole_seconds() {
+    fn a_wait_is_rounded_up_to_whole_seconds_and_is_one_at_least() {
+        assert_eq!(
+            Problem::rate_limited(Some(Duration::ZERO)).retry_after(),
+            Some(1)
+        );
         assert_eq!(
             Problem::rate_limited(Some(Duration::from_millis(1_200))).retry_after(),
             Some(2)

@@ -298,14 +298,14 @@ async fn a_mint_that_airbyte_fails_is_an_upstream_error() {
 async fn a_create_that_airbyte_fails_is_an_upstream_error() {
     let world = World::new().await;
     for status in [
-        300, 301, 302, 303, 307, 308, 402, 405, 418, 500, 501, 502, 503, 504,
+        300, 301, 302, 303, 307, 308, 402, 405, 408, 418, 500, 501, 502, 503, 504,
     ] {
         world.airbyte_answers(
             Route::Sources,
             Answer::new(status).header("location", "https://elsewhere.example/"),
         );
         let expected = (502, "upstream-error");
-        problem(
+        let problem = problem(
             &world,
             Binary::CreateSource,
             create(),
@@ -313,6 +313,10 @@ async fn a_create_that_airbyte_fails_is_an_upstream_error() {
             &[WIDGET_TOKEN, SOURCES],
         )
         .await;
+        assert!(
+            problem.detail.contains("may have been created"),
+            "{problem:?}"
+        );
     }
 }
 

@@ -207,8 +207,8 @@ fn create_failed(
                 "Airbyte does not allow this user to create this source. Check the template and the workspace.",
             ),
             429 => Problem::rate_limited(refusal.retry_after),
-            status if status >= 500 => upstream(format!("Airbyte answered with status {status}. {LOOK_FIRST}")),
-            status => upstream(format!("Airbyte answered with status {status}, and created nothing.")),
+            // A 408 or a redirect too: what became of the source is not known.
+            status => upstream(format!("Airbyte answered with status {status}. {LOOK_FIRST}")),
         },
     }
 }
