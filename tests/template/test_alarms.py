@@ -8,6 +8,8 @@ FUNCTIONS = {"MintTokenFunction", "CreateSourceFunction"}
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:on-call"
 # Source: AWS, "Types of metrics for Lambda functions".
 LAMBDA_METRICS = {"Errors", "Throttles", "Duration"}
+# Counted by a filter, with the status that it looks for.
+OF_THE_ACCESS_LOG = {"ThrottledRequests": "429", "UnansweredRequests": "5*"}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def test_what_an_owner_must_act_on_is_watched_for_each_function(alarms):
     ours = ["CredentialRejected", "SecretRefreshFailed", "ServerErrors", "Requests"]
     expected = {("AirbyteEmbedded", metric, "Function", function) for metric in ours for function in FUNCTIONS}
     expected |= {("AWS/Lambda", metric, "FunctionName", function) for metric in LAMBDA_METRICS for function in FUNCTIONS}
-    expected |= {("AirbyteEmbedded", "ThrottledRequests", "ApiId", "HttpApi")}
+    expected |= {("AirbyteEmbedded", metric, "ApiId", "HttpApi") for metric in OF_THE_ACCESS_LOG}
     assert watched(alarms) == expected
 
 
@@ -46,19 +48,22 @@ def test_the_metrics_are_emitted_under_these_names(alarms, emitted, stack):
         for metric_filter in stack.of_type("AWS::Logs::MetricFilter").values()
         for transformation in metric_filter["MetricTransformations"]
     }
-    assert filtered == {"ThrottledRequests"}
+    assert filtered == set(OF_THE_ACCESS_LOG)
     assert ours - filtered <= emitted
     assert {"AirbyteEmbedded", "Function"} <= emitted
 
 
-def test_throttled_requests_are_counted_from_the_access_log(stack):
-    (metric_filter,) = stack.of_type("AWS::Logs::MetricFilter").values()
+@pytest.mark.parametrize(("metric", "status"), OF_THE_ACCESS_LOG.items())
+def test_what_api_gateway_refuses_by_itself_is_counted_from_the_access_log(stack, metric, status):
+    metric_filter = stack.of_type("AWS::Logs::MetricFilter")[metric]
     (stage,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
     assert metric_filter["LogGroupName"] == "${AccessLogGroup}"
+    # "-" stands for what there is not: no function was called.
+    assert metric_filter["FilterPattern"] == f'{{ ($.status = "{status}") && ($.functionRequestId = "-") }}'
     (transformation,) = metric_filter["MetricTransformations"]
-    assert transformation["MetricNamespace"] == "AirbyteEmbedded"
+    assert (transformation["MetricNamespace"], transformation["MetricName"]) == ("AirbyteEmbedded", metric)
     assert transformation["Dimensions"] == [{"Key": "ApiId", "Value": "$.apiId"}]
-    for field in re.findall(r"\$\.(\w+)", metric_filter["FilterPattern"]) + ["apiId"]:
+    for field in ("status", "functionRequestId", "apiId"):
         assert f'"{field}":' in stage["AccessLogSettings"]["Format"]
 
 
