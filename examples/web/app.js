@@ -27,6 +27,8 @@ const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byI
 
 /** The client of the user who is signed in. @type {Client | undefined} */
 let client;
+/** Aborted when they sign out: what is still under way for them must not reach whoever signs in next. */
+let signedIn = new AbortController();
 /** Takes the widget off the page. */
 let removeWidget = () => {};
 
@@ -60,6 +62,7 @@ function start(config) {
       forgetEvents();
     }
     client = createClient({ apiUrl: config.apiUrl, getAccessToken: session.getAccessToken });
+    signedIn = new AbortController();
     byId("user").textContent = user;
     showView("connect");
   });
@@ -76,6 +79,7 @@ function start(config) {
 
 /** @param {string} [because] */
 function signOut(because) {
+  signedIn.abort();
   removeWidget();
   client = undefined;
   showView("sign-in");
@@ -103,6 +107,7 @@ async function connectWithWidget(config, message) {
     client: signedInClient(),
     scriptUrl: config.widgetScriptUrl,
     integrity: config.widgetScriptIntegrity,
+    signal: signedIn.signal,
     onEvent: ({ type, message: text, data }) => addEvent(String(text ?? type).replaceAll("_", " "), data?.id),
     onToken: ({ expiresAt }) => addEvent(`Token valid until ${time(new Date(expiresAt))}`),
     onRenewalError(error, willRetry) {
@@ -148,7 +153,11 @@ function setUpForm({ templates }) {
   onSubmit("source-form", byId("form-message"), async (message) => {
     showFormErrors(fields, []);
     try {
-      const source = await signedInClient().createSource({ templateId: chosen().id, configuration: fields.read() });
+      const source = await signedInClient().createSource({
+        templateId: chosen().id,
+        configuration: fields.read(),
+        signal: signedIn.signal,
+      });
       fields = showFields(); // emptied: the credentials are not kept on the page
       show(message, "success", "Connected.", element("span", {}, "Your new source is ", element("code", { textContent: source.id })));
     } catch (error) {
@@ -194,6 +203,11 @@ function isSessionEnd(error) {
   return error instanceof SessionEndedError || (error instanceof ProblemError && error.type === "unauthenticated");
 }
 
+/** @param {unknown} error */
+function isAbort(error) {
+  return error instanceof DOMException && error.name === "AbortError";
+}
+
 /**
  * Runs the action when the form is submitted; its button is busy until then.
  *
@@ -234,6 +248,7 @@ async function run(button, message, action) {
   try {
     await action(message);
   } catch (error) {
+    if (isAbort(error)) return;
     if (isSessionEnd(error)) signOut("Your session has ended. Sign in again to go on.");
     else showError(message, error);
   } finally {

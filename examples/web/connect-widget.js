@@ -12,6 +12,7 @@ import { keepFresh } from "./airbyte-embedded.js";
  * @property {Client} client
  * @property {string} scriptUrl      Where the widget's script is.
  * @property {string} [integrity]    Its hash (Subresource Integrity): see README.md for why.
+ * @property {AbortSignal} [signal]  Keeps a widget from opening that is still on its way: the user has signed out.
  * @property {(event: { type: string, [name: string]: any }) => void} onEvent  Takes the widget's events.
  * @property {(token: EmbeddedToken) => void} onToken                           Takes the first and each renewed token.
  * @property {(error: unknown, willRetry: boolean) => void} onRenewalError
@@ -22,8 +23,9 @@ import { keepFresh } from "./airbyte-embedded.js";
  * @param {WidgetOptions} options
  * @returns {Promise<() => void>} Takes the widget off the page.
  */
-export async function openWidget({ client, scriptUrl, integrity, onEvent, onToken, onRenewalError, onClose }) {
-  const [token, AirbyteEmbeddedWidget] = await Promise.all([client.mintToken(), loadWidget(scriptUrl, integrity)]);
+export async function openWidget({ client, scriptUrl, integrity, signal, onEvent, onToken, onRenewalError, onClose }) {
+  const [token, AirbyteEmbeddedWidget] = await Promise.all([client.mintToken({ signal }), loadWidget(scriptUrl, integrity)]);
+  signal?.throwIfAborted(); // the script may have taken longer than the token
 
   const widget = new AirbyteEmbeddedWidget({ ...token, onEvent });
   widget.open();

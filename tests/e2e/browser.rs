@@ -25,6 +25,13 @@ async fn sign_in(browser: &Browser, page: &str, user: &str) {
     browser.wait_for_text("#user", user).await;
 }
 
+async fn change_user(browser: &Browser, user: &str) {
+    browser.click("#sign-out").await;
+    browser.fill("#user-name", user).await;
+    browser.click("#sign-in-form button").await;
+    browser.wait_for_text("#user", user).await;
+}
+
 /// Opens the widget and goes on inside of it, where the templates are listed: the page's token has arrived and is good.
 async fn open_widget(browser: &Browser) {
     browser.click("#open-widget").await;
@@ -461,10 +468,7 @@ async fn another_user_finds_nothing_of_the_one_before() {
     browser.leave_frame().await;
     browser.wait_for_text("#events", "Widget closed").await;
 
-    browser.click("#sign-out").await;
-    browser.fill("#user-name", "bob").await;
-    browser.click("#sign-in-form button").await;
-    browser.wait_for_text("#user", "bob").await;
+    change_user(&browser, "bob").await;
     browser.element("#no-events").await;
     assert_eq!(
         browser
@@ -476,6 +480,41 @@ async fn another_user_finds_nothing_of_the_one_before() {
             .as_deref(),
         Some("")
     );
+}
+
+#[tokio::test]
+async fn what_is_under_way_for_a_user_does_not_reach_the_next_one() {
+    let site = Site::start().await;
+    let browser = Browser::open().await;
+    let slow = |route| Fault::new(route, FaultKind::Delay(Duration::from_secs(4))).times(1);
+    let workspace = |user| site.airbyte.workspace_of(Environment::ORGANIZATION, user);
+    let workspace_of_source = |id: &str| {
+        let sources = site.airbyte.sources();
+        let source = sources.iter().find(|source| source.id.to_string() == id);
+        source.map(|source| source.workspace_id)
+    };
+
+    sign_in(&browser, site.page(), "alice").await;
+    site.airbyte.order(slow(Route::WidgetToken));
+    browser.click("#open-widget").await;
+    browser.element("#open-widget[aria-busy=true]").await;
+    change_user(&browser, "bob").await;
+    open_widget(&browser).await;
+    let id = create_in_widget(&browser).await;
+    assert_eq!(workspace_of_source(&id), workspace("bob"));
+    browser.click("#done").await;
+    browser.leave_frame().await;
+    browser.wait_until_gone("dialog").await;
+
+    site.airbyte.order(slow(Route::Sources));
+    choose_faker(&browser).await;
+    browser.click(CONNECT).await;
+    browser.element(&format!("{CONNECT}[aria-busy=true]")).await;
+    change_user(&browser, "carol").await;
+    choose_faker(&browser).await;
+    browser.click(CONNECT).await;
+    let id = browser.text("#form-message code").await;
+    assert_eq!(workspace_of_source(&id), workspace("carol"));
 }
 
 #[tokio::test]
