@@ -41,7 +41,8 @@ export async function openWidget({ client, scriptUrl, integrity, signal, onEvent
 
   // The widget does not say when it is closed, but its <dialog> does. `close` does not bubble; it can be captured.
   const listening = new AbortController();
-  const closed = () => {
+  const closed = (/** @type {Event} */ { target }) => {
+    if (!showsPage(target, token.widgetUrl)) return; // another dialog of the page's
     listening.abort();
     stopRenewal();
     onClose();
@@ -53,6 +54,15 @@ export async function openWidget({ client, scriptUrl, integrity, signal, onEvent
     stopRenewal();
     widget.destroy();
   };
+}
+
+/**
+ * @param {EventTarget | null} element
+ * @param {string} url
+ */
+function showsPage(element, url) {
+  const { href } = new URL(url);
+  return element instanceof Element && [...element.querySelectorAll("iframe")].some(({ src }) => src === href);
 }
 
 /** @type {Promise<any> | undefined} */
@@ -73,12 +83,18 @@ function loadWidget(url, integrity) {
       script.integrity = integrity;
       script.crossOrigin = "anonymous"; // else the browser may not compare a script of another origin with the hash
     }
-    script.onload = () => resolve(/** @type {any} */ (globalThis).AirbyteEmbeddedWidget);
-    script.onerror = () => {
+    const fail = (/** @type {string} */ problem) => {
       script.remove();
       loading = undefined; // so that the next click tries again
-      reject(new Error("The widget's script could not be loaded."));
+      reject(new Error(problem));
     };
+    script.onload = () => {
+      const { AirbyteEmbeddedWidget } = /** @type {any} */ (globalThis);
+      if (typeof AirbyteEmbeddedWidget === "function") resolve(AirbyteEmbeddedWidget);
+      else fail("The widget's script is not the one for <script> elements: it sets no AirbyteEmbeddedWidget.");
+    };
+    // Unreachable, refused by the Content-Security-Policy, or not what the hash says: the page is not told which.
+    script.onerror = () => fail("The widget's script could not be loaded.");
     document.head.append(script);
   });
   return loading;

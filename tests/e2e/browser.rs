@@ -228,6 +228,64 @@ async fn a_closed_widget_is_not_renewed() {
 }
 
 #[tokio::test]
+async fn only_the_widgets_own_dialog_ends_the_renewal() {
+    let site = Site::start().await;
+    let browser = Browser::open().await;
+    sign_in(&browser, site.page(), "alice").await;
+    open_widget(&browser).await;
+    browser.leave_frame().await;
+
+    let close_another =
+        "const dialog = document.body.appendChild(document.createElement('dialog'));
+        const closed = new Promise((resolve) => dialog.addEventListener('close', resolve));
+        dialog.showModal();
+        dialog.close();
+        await closed;
+        return document.querySelector('#events').textContent.includes('Widget closed');";
+    assert_eq!(
+        browser.run(close_another, Value::Null).await,
+        Ok(json!(false))
+    );
+    browser.enter_frame(WIDGET).await;
+    browser.click("#close").await;
+    browser.leave_frame().await;
+    browser.wait_for_text("#events", "Widget closed").await;
+}
+
+#[tokio::test]
+async fn the_widgets_script_is_run_only_if_it_is_what_it_should_be() {
+    let site = Site::start().await;
+    let browser = Browser::open().await;
+    browser.go_to(site.page()).await;
+
+    let attempts = "const { openWidget } = await import('/connect-widget.js');
+        const { createClient } = await import('/airbyte-embedded.js');
+        const { apiUrl, issuerUrl } = await (await fetch('/config.json')).json();
+        const accessToken = await (await fetch(`${issuerUrl}/token?sub=alice`)).text();
+        const client = createClient({ apiUrl, getAccessToken: () => accessToken });
+        const open = (scriptUrl, integrity) =>
+            openWidget({ client, scriptUrl, integrity, onToken() {} }).then(() => 'opened', ({ message }) => message);
+        const hash = async (path) => {
+            const bytes = await (await fetch(path)).arrayBuffer();
+            const digest = new Uint8Array(await crypto.subtle.digest('SHA-384', bytes));
+            return `sha384-${btoa(String.fromCharCode(...digest))}`;
+        };
+        return [
+            await open('/no-such-script.js'),
+            await open('/session.js'),
+            await open('/widget.js', await hash('/session.js')),
+            await open('/widget.js', await hash('/widget.js')),
+        ];";
+    let not_loaded = "The widget's script could not be loaded.";
+    let not_the_widget = "The widget's script is not the one for <script> elements: it sets no AirbyteEmbeddedWidget.";
+    assert_eq!(
+        browser.run(attempts, Value::Null).await,
+        Ok(json!([not_loaded, not_the_widget, not_loaded, "opened"]))
+    );
+    browser.element(WIDGET).await;
+}
+
+#[tokio::test]
 async fn a_source_is_connected_with_the_form_after_its_errors_are_mended() {
     let site = Site::start().await;
     let browser = Browser::open().await;
