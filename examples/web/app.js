@@ -267,7 +267,7 @@ function showError(message, error) {
     const reference = error.requestId ? element("small", {}, "Reference: ", element("code", { textContent: error.requestId })) : "";
     const detail = error.detail === error.title ? "" : error.detail;
     show(message, "error", error.title, detail + wait, reference);
-  } else if (error instanceof NetworkError) {
+  } else if (error instanceof NetworkError || !navigator.onLine) {
     const detail = navigator.onLine
       ? "Check your connection and try again. If that does not help, this site’s origin may not be allowed to use the service."
       : "What you entered is kept. Try again when you are back online.";

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { NetworkError } from "./airbyte-embedded.js";
+
 /** The session has ended: the user has to sign in again. */
 export class SessionEndedError extends Error {
   name = "SessionEndedError";
@@ -22,7 +24,10 @@ export class SessionEndedError extends Error {
  * @returns {Promise<Session>}
  */
 export async function signIn(issuerUrl, user) {
-  const response = await fetch(`${issuerUrl}/token?sub=${encodeURIComponent(user)}`, { credentials: "omit" });
+  const request = fetch(`${issuerUrl}/token?sub=${encodeURIComponent(user)}`, { credentials: "omit" });
+  const response = await request.catch((cause) => {
+    throw new NetworkError(`No answer from ${issuerUrl}.`, { cause });
+  });
   if (!response.ok) throw new Error(`The issuer answered with HTTP ${response.status}.`);
 
   // Held in memory only: what is in localStorage or sessionStorage can be read by any script that gets onto the page.

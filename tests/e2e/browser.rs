@@ -579,13 +579,23 @@ async fn what_is_under_way_for_a_user_does_not_reach_the_next_one() {
 async fn being_offline_is_said_and_loses_nothing() {
     let site = Site::start().await;
     let browser = Browser::open().await;
-    sign_in(&browser, site.page(), "alice").await;
+    browser.go_to(site.page()).await;
+    browser.element("#sign-in-form").await;
+    browser.set_offline(true).await;
+    browser.wait_for_text("#offline", "You are offline.").await;
+    browser.click("#sign-in-form button").await;
+    browser.wait_for_text("#sign-in-message", UNREACHABLE).await;
+    browser.set_offline(false).await;
+    browser.wait_until_gone("#offline").await;
+    browser.click("#sign-in-form button").await;
     choose_faker(&browser).await;
 
     browser.set_offline(true).await;
     browser.wait_for_text("#offline", "You are offline.").await;
     browser.click(CONNECT).await;
     browser.wait_for_text("#form-message", UNREACHABLE).await;
+    browser.click("#open-widget").await;
+    browser.wait_for_text("#widget-message", UNREACHABLE).await;
     browser.screenshots("offline").await;
     browser.set_offline(false).await;
     browser.wait_until_gone("#offline").await;
