@@ -16,7 +16,8 @@
   "use strict";
 
   const STYLE = `
-    .airbyte-stand-in { padding: 0; border: 0; border-radius: 12px; overflow: hidden; max-width: 100vw; max-height: 100dvh; }
+    .airbyte-stand-in { padding: 0; border: 0; border-radius: 12px; overflow: hidden; max-width: 100vw; max-height: 100dvh;
+      box-shadow: 0 0 0 1px rgb(255 255 255 / 25%); /* an edge in the dark */ }
     .airbyte-stand-in::backdrop { background: rgb(15 17 40 / 60%); }
     .airbyte-stand-in iframe { display: block; width: 500px; max-width: 100vw; height: 720px; max-height: 100dvh; border: 0; }
   `;
