@@ -2,6 +2,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use url::Url;
+
 /// The choices, with their defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -60,6 +64,14 @@ impl Settings {
                 }),
             },
         };
+        let checked = |variable, is_right: fn(&str) -> bool, expected| match set(variable) {
+            Some(value) if !is_right(&value) => Err(SettingsError {
+                variable,
+                value,
+                expected,
+            }),
+            value => Ok(value),
+        };
         let port = |variable, default| number(variable, default, "a port between 1 and 65535");
         let ports = Ports {
             gateway: port("GATEWAY_PORT", 3000)?,
@@ -81,8 +93,17 @@ impl Settings {
                 .split_whitespace()
                 .map(override_of)
                 .collect::<Result<_, _>>()?,
-            widget_script_url: set("WIDGET_JS_URL"),
-            widget_script_integrity: set("WIDGET_JS_INTEGRITY"),
+            widget_script_url: checked(
+                "WIDGET_JS_URL",
+                is_script_address,
+                "an http:// or https:// address, or a path on the demo page's own origin",
+            )?,
+            // Browsers take what is no hash for no condition at all, and run whatever they get.
+            widget_script_integrity: checked(
+                "WIDGET_JS_INTEGRITY",
+                is_integrity,
+                "sha256-, sha384- or sha512- and the hash in base64",
+            )?,
             concurrency: number(
                 "FUNCTION_CONCURRENCY",
                 DEFAULT_CONCURRENCY,
@@ -102,6 +123,22 @@ impl Settings {
             .split(',')
             .any(|allowed| allowed.trim() == origin)
     }
+}
+
+fn is_script_address(text: &str) -> bool {
+    let is_http = |url: Url| matches!(url.scheme(), "http" | "https");
+    text.starts_with('/') || Url::parse(text).is_ok_and(is_http)
+}
+
+/// What `integrity` attributes say: hashes, separated by spaces, of which one must fit.
+fn is_integrity(text: &str) -> bool {
+    text.split_whitespace().all(|hash| {
+        let lengths = [("sha256-", 32), ("sha384-", 48), ("sha512-", 64)];
+        lengths.iter().any(|(name, length)| {
+            let digest = hash.strip_prefix(name).map(|hash| STANDARD.decode(hash));
+            matches!(digest, Some(Ok(bytes)) if bytes.len() == *length)
+        })
+    })
 }
 
 /// `Name=value`.
@@ -233,5 +270,41 @@ mod tests {
             settings(&[("FUNCTION_CONCURRENCY", "0")]).unwrap_err(),
             "FUNCTION_CONCURRENCY=0 cannot be used: expected a number of instances"
         );
+        for value in ["widget.js", "localhost:8000/widget.js", "file:///widget.js"] {
+            assert_eq!(
+                settings(&[("WIDGET_JS_URL", value)]).unwrap_err(),
+                format!(
+                    "WIDGET_JS_URL={value} cannot be used: expected an http:// or https:// address, or a path on the demo \
+                     page's own origin"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn the_widgets_integrity_is_a_hash_that_browsers_compare() {
+        let hash = |length| STANDARD.encode(vec![7; length]);
+        let (sha256, sha384) = (hash(32), hash(48));
+        for right in [
+            format!("sha384-{sha384}"),
+            format!("sha256-{sha256} sha384-{sha384}"),
+        ] {
+            let chosen = settings(&[("WIDGET_JS_INTEGRITY", &right)]).unwrap();
+            assert_eq!(chosen.widget_script_integrity, Some(right));
+        }
+        // To browsers the first ones are no condition, and the last ones never fit.
+        for wrong in [
+            sha384.clone(),
+            format!("sha-384-{sha384}"),
+            format!("SHA384-{sha384}"),
+            format!("sha384-{sha256}"),
+            format!("sha384-{}", "ab".repeat(48)),
+        ] {
+            let refused = settings(&[("WIDGET_JS_INTEGRITY", &wrong)]).unwrap_err();
+            assert!(
+                refused.ends_with("expected sha256-, sha384- or sha512- and the hash in base64"),
+                "{refused}"
+            );
+        }
     }
 }
