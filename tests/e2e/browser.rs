@@ -193,10 +193,10 @@ async fn a_widget_left_open_keeps_working_because_its_token_is_renewed() {
 
     let id = create_in_widget(&browser).await;
     assert_eq!(site.airbyte.sources()[0].id.to_string(), id);
-    assert!(
-        calls(&site.airbyte, WIDGET_TOKEN).len() > 1,
-        "the token was not renewed"
-    );
+    let minted = calls(&site.airbyte, WIDGET_TOKEN);
+    assert!(minted.len() > 1, "the token was not renewed");
+    let renewed = UNIX_EPOCH + Duration::from_millis(minted[1].at);
+    assert!(renewed < first_ends, "the token was renewed after its end");
     // The widget never came to use a token that had ended: it was given a fresh one ahead of that.
     let refused = site
         .airbyte
