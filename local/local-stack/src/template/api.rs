@@ -134,6 +134,21 @@ pub(super) fn read(resolver: &Resolver<'_>, functions: &[Declared]) -> Result<Ap
 }
 
 fn read_cors(cors: &Value) -> Result<Cors, Fault> {
+    const KEYS: [&str; 6] = [
+        "AllowCredentials",
+        "AllowHeaders",
+        "AllowMethods",
+        "AllowOrigins",
+        "ExposeHeaders",
+        "MaxAge",
+    ];
+    // CloudFormation refuses these. Passed over, a slip of the pen would leave a page without what was meant.
+    for (key, value) in cors.entries()? {
+        if !KEYS.contains(&key.as_str()) {
+            let known = KEYS.join(", ");
+            return Err(value.fault(format!("not one of {known}")));
+        }
+    }
     let texts = |key: &str| cors.get(key)?.map_or(Ok(Vec::new()), |list| list.texts());
     let read = Cors {
         allow_origins: texts("AllowOrigins")?,

@@ -221,6 +221,12 @@ fn faults_are_told_with_file_line_and_place() {
             "Resources.HttpApi.Properties.CorsConfiguration.MaxAge: expected a number of seconds, found \"long\"",
         ),
         (
+            "AllowHeaders: [authorization]",
+            "AllowHeader: [authorization]",
+            "AllowHeaders",
+            "Resources.HttpApi.Properties.CorsConfiguration.AllowHeader: not one of AllowCredentials, AllowHeaders, AllowMethods, AllowOrigins, ExposeHeaders, MaxAge",
+        ),
+        (
             "AllowOrigins: !Ref Origins",
             "AllowOrigins: https://a.example",
             "AllowOrigins",
