@@ -327,7 +327,9 @@ impl Api {
             Ok(result) => result,
             // Lambda ends the function and calls that a failure; API Gateway gives up on what still runs.
             Err(CallError::TimedOut(limit)) if limit == *function_timeout => {
-                return Err(failed(&format!("ran longer than its Timeout of {limit:?}")));
+                return Err(failed(&format!(
+                    "no answer within its Timeout of {limit:?}: it runs for longer, or does not run at all"
+                )));
             }
             Err(CallError::TimedOut(limit)) => {
                 self.say(&format!(

@@ -209,7 +209,9 @@ async fn who_runs_longer_than_its_timeout_has_failed() {
     );
     assert_eq!(
         world.console(),
-        ["mint-token: ran longer than its Timeout of 1s"]
+        [
+            "mint-token: no answer within its Timeout of 1s: it runs for longer, or does not run at all"
+        ]
     );
 }
 
