@@ -28,10 +28,27 @@ impl Chromedriver {
     /// Starts a driver on a port that it picks itself. What it and Chromium leave behind is put into `folder`.
     ///
     /// # Panics
-    /// When it is missing; the message says what to install.
+    /// When it is missing or does not start; the message says what to install.
     pub(crate) async fn start(folder: &TempDir) -> Self {
+        // It picks a port that is free for IPv6, and ends where the same port turns out to be in use for IPv4.
+        const PORT_IN_USE: &str = "port not available";
+        const TRIES: usize = 10;
+        for _ in 0..TRIES {
+            match Self::try_to_start(folder).await {
+                Ok(started) => return started,
+                Err(said) if said.contains(PORT_IN_USE) => {}
+                Err(said) => panic!("chromedriver cannot be started: {said}\n{WHAT_TO_INSTALL}"),
+            }
+        }
+        panic!("chromedriver found no port that is free for IPv4 and IPv6 in {TRIES} tries");
+    }
+
+    /// The error is what it said before it ended.
+    async fn try_to_start(folder: &TempDir) -> Result<Self, String> {
+        // The shell closes its own output, which thus ends with the driver.
         const SCRIPT: &str =
-            "command -v chromedriver || exit; chromedriver --port=0 & read -r _; kill $!";
+            "command -v chromedriver || exit; chromedriver --port=0 & exec >&-; read -r _; kill $!";
+        const STARTED: &str = "started successfully on port ";
         let mut process = Command::new("/bin/sh")
             .args(["-c", SCRIPT])
             .env("TMPDIR", folder.path())
@@ -41,22 +58,22 @@ impl Chromedriver {
             .spawn()
             .expect("a shell");
         let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
+        let mut said = Vec::new();
         let port = timeout(BOUND, async {
-            const STARTED: &str = "started successfully on port ";
             while let Ok(Some(line)) = lines.next_line().await {
                 if let Some((_, port)) = line.trim_end_matches('.').split_once(STARTED) {
                     return port.parse().ok();
                 }
+                said.push(line);
             }
             None
         });
         let port: Option<u16> = port.await.ok().flatten();
-        let port =
-            port.unwrap_or_else(|| panic!("chromedriver cannot be started\n{WHAT_TO_INSTALL}"));
-        Chromedriver {
+        let port = port.ok_or_else(|| said.join("\n"))?;
+        Ok(Chromedriver {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             _process: process,
-        }
+        })
     }
 
     /// Where it takes WebDriver's commands.
