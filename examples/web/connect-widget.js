@@ -62,7 +62,7 @@ export async function openWidget({ client, scriptUrl, integrity, signal, onEvent
  */
 function showsPage(element, url) {
   const { href } = new URL(url);
-  return element instanceof Element && [...element.querySelectorAll("iframe")].some(({ src }) => src === href);
+  return element instanceof Element && [...element.querySelectorAll("iframe")].some(({ src }) => src.startsWith(href));
 }
 
 /** @type {Promise<any> | undefined} */
