@@ -158,6 +158,7 @@ struct Line<'a> {
     function: &'a str,
     #[serde(flatten)]
     metrics: Metrics,
+    // At the end, so that who reads the line can stop before it: `make dev` shows what is in front.
     #[serde(rename = "_aws")]
     aws: Metadata,
 }
@@ -354,7 +355,7 @@ mod tests {
     use serde_json::{Value, json};
     use std::time::{Duration, SystemTime};
 
-    fn line(outcome: Outcome, status: u16, invocation: &Invocation) -> Value {
+    fn text(outcome: Outcome, status: u16, invocation: &Invocation) -> String {
         let request = Request {
             route: "POST /token",
             outcome,
@@ -363,7 +364,11 @@ mod tests {
             api_request_id: Some("J="),
             invocation,
         };
-        serde_json::to_value(Line::new(&request, "mint", OffsetDateTime::UNIX_EPOCH)).unwrap()
+        serde_json::to_string(&Line::new(&request, "mint", OffsetDateTime::UNIX_EPOCH)).unwrap()
+    }
+
+    fn line(outcome: Outcome, status: u16, invocation: &Invocation) -> Value {
+        serde_json::from_str(&text(outcome, status, invocation)).unwrap()
     }
 
     fn invocation() -> Invocation {
@@ -392,6 +397,16 @@ mod tests {
         ] {
             assert_eq!(line[name], value, "{name}");
         }
+    }
+
+    #[test]
+    fn what_cloudwatch_alone_reads_comes_last() {
+        let text = text(Outcome::TokenMinted, 200, &invocation());
+        let (told, _) = text.split_once(r#","_aws":"#).unwrap();
+        let mut rest: Value = serde_json::from_str(&format!("{told}}}")).unwrap();
+        let whole: Value = serde_json::from_str(&text).unwrap();
+        rest["_aws"] = whole["_aws"].clone();
+        assert_eq!(rest, whole);
     }
 
     #[test]

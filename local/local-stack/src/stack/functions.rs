@@ -239,8 +239,12 @@ fn shown(name: &str, line: &str) -> Option<String> {
     if text.is_empty() || is_noise {
         None
     } else if text.starts_with('{') {
-        // The function's own log, one JSON object a line.
-        Some(text.to_owned())
+        // The function's own log, one JSON object a line. Its last member tells CloudWatch which of the others are
+        // metrics: half of the line, and of no use here.
+        Some(match text.split_once(r#","_aws":"#) {
+            Some((told, _)) => format!("{told}}}"),
+            None => text.to_owned(),
+        })
     } else {
         Some(format!("{name} | {}", line.trim_end()))
     }
@@ -254,6 +258,10 @@ mod tests {
     fn what_a_function_and_cargo_have_to_say_is_shown() {
         let cases = [
             (r#"{"level":"INFO"}"#, Some(r#"{"level":"INFO"}"#)),
+            (
+                r#"{"status":200,"Requests":1,"_aws":{"Timestamp":1,"CloudWatchMetrics":[]}}"#,
+                Some(r#"{"status":200,"Requests":1}"#),
+            ),
             (
                 "   Compiling mint-token v0.1.0",
                 Some("mint-token |    Compiling mint-token v0.1.0"),
