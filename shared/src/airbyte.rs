@@ -156,7 +156,7 @@ impl Airbyte {
     }
 
     /// Creates a source; Airbyte's answer, a JSON object. Airbyte has no idempotency key, so this is never sent twice if
-    /// the first may have been processed.
+    /// the first may have been processed. A refusal repeats neither the token nor a value of the configuration.
     pub async fn create_source(
         &self,
         scoped_token: &SecretString,
@@ -171,7 +171,15 @@ impl Airbyte {
                 Repeat::OnlyIfUnprocessed,
                 invocation,
             )
-            .await?;
+            .await
+            .map_err(|error| match error {
+                AirbyteError::Refused(mut refusal) => {
+                    let configuration = request.connection_configuration;
+                    refusal.rejection = refusal.rejection.without(configuration, scoped_token);
+                    AirbyteError::Refused(refusal)
+                }
+                error => error,
+            })?;
         let answer = String::from_utf8(answer.into()).map_err(|_| AirbyteError::NotUnderstood)?;
         match serde_json::from_str::<&RawValue>(&answer) {
             Ok(json) if json.get().starts_with('{') => Ok(answer),

@@ -1,8 +1,9 @@
 //! Airbyte's refusal of a source, in each of the shapes its errors have, as the caller sees it.
 
 use airbyte_sim::{Answer, Fault, FaultKind, Route};
-use e2e::{Event, POSTGRES, World, faker_source};
+use e2e::{Event, POSTGRES, World, faker_source, token};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 fn postgres_without(missing: &[&str]) -> Value {
     let mut configuration = json!({
@@ -145,4 +146,33 @@ async fn a_value_of_the_configuration_that_airbyte_repeats_goes_no_further() {
         }
     }
     assert!(!function.output().contains(secret), "{}", function.output());
+}
+
+#[tokio::test]
+async fn a_token_that_airbyte_repeats_is_not_passed_on() {
+    let world = World::new().await;
+    let opaque = token::opaque_for(Uuid::new_v4(), "alice");
+    let scoped = token::open(&opaque)["token"].as_str().unwrap().to_owned();
+    world.airbyte_answers(
+        Route::WidgetToken,
+        Answer::new(200).json(&json!({ "token": opaque })),
+    );
+    let mut with_token = faker_source();
+    with_token["token"] = json!(opaque);
+    let function = world.create_source().await;
+    for said in [
+        json!({ "detail": format!("bad token Bearer {scoped}") }),
+        json!({ "detail": [{ "loc": ["header", scoped], "msg": format!("{scoped} has ended") }] }),
+        json!({ "message": "bad", "_embedded": { "errors": [{ "message": scoped }] } }),
+    ] {
+        world.airbyte_answers(Route::Sources, Answer::new(422).json(&said));
+        for body in [&with_token, &faker_source()] {
+            let answer = function.invoke(Event::create_source("alice", body)).await;
+            let said = format!("{answer:?}");
+            let _ = answer.problem(422, "source-rejected");
+            for part in scoped.split('.') {
+                assert!(!said.contains(part), "{said}");
+            }
+        }
+    }
 }

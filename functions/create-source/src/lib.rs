@@ -6,7 +6,7 @@ pub mod configuration;
 pub mod request;
 pub mod scoped_tokens;
 
-use shared::airbyte::wire::CreateSourceRequest;
+use shared::airbyte::wire::{CreateSourceRequest, Rejection};
 use shared::airbyte::{AirbyteError, Refusal};
 use shared::body;
 use shared::caller::Caller;
@@ -72,7 +72,7 @@ pub async fn handle(
             state
                 .create(&token, &request, invocation)
                 .await
-                .map_err(|error| create_failed(error, &request, TokenFrom::Caller))?
+                .map_err(|error| create_failed(error, TokenFrom::Caller))?
         }
         None => state.create_as(origin, &request, invocation).await?,
     };
@@ -115,7 +115,7 @@ impl State {
                     self.scoped_tokens.remove(user);
                 }
                 created => {
-                    return created.map_err(|error| create_failed(error, request, TokenFrom::Us));
+                    return created.map_err(|error| create_failed(error, TokenFrom::Us));
                 }
             }
         }
@@ -125,7 +125,7 @@ impl State {
             self.scoped_tokens
                 .put(user.clone(), minted.decoded, OffsetDateTime::now_utc());
         }
-        created.map_err(|error| create_failed(error, request, TokenFrom::Us))
+        created.map_err(|error| create_failed(error, TokenFrom::Us))
     }
 
     async fn create(
@@ -161,11 +161,7 @@ fn token_expired() -> Problem {
 }
 
 /// A create is not like other calls: what may have happened must be said.
-fn create_failed(
-    error: CreateError,
-    request: &SourceRequest<'_>,
-    token_from: TokenFrom,
-) -> Problem {
+fn create_failed(error: CreateError, token_from: TokenFrom) -> Problem {
     const LOOK_FIRST: &str = "The source may have been created: look before you try again.";
     let upstream = |detail: String| Problem::new(Kind::UpstreamError, detail);
     let error = match error {
@@ -199,7 +195,7 @@ fn create_failed(
                 .to_owned(),
         ),
         AirbyteError::Refused(refusal) => match refusal.status {
-            400 | 404 | 409 | 422 => rejected(refusal, request),
+            400 | 404 | 409 | 422 => rejected(refusal.rejection),
             401 if token_from == TokenFrom::Caller => token_expired(),
             401 => upstream("Airbyte refused the token that it had just issued. Try again later.".to_owned()),
             403 => Problem::new(
@@ -213,8 +209,7 @@ fn create_failed(
     }
 }
 
-fn rejected(refusal: Refusal, request: &SourceRequest<'_>) -> Problem {
-    let rejection = refusal.rejection.without(request.connection_configuration);
+fn rejected(rejection: Rejection) -> Problem {
     let detail = match rejection.message {
         Some(message) => format!("Airbyte says: {message}"),
         None if rejection.faults.is_empty() => {

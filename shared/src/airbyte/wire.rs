@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, RandomState};
 
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Number, Value};
@@ -123,13 +124,15 @@ impl Rejection {
         }
     }
 
-    /// The same without anything that repeats a value of what was sent: a validator that says `'hunter2' is too short`
-    /// must not bring the password into an error or a log. Of a place that does, only what leads up to it stays.
+    /// The same without anything that repeats what was sent, a value of the configuration or the token: a validator that
+    /// says `'hunter2' is too short` must not bring the password into an error or a log. Of a place that does, only what
+    /// leads up to it stays.
     ///
     /// Takes time and memory in proportion to what was sent, and to the number of texts.
     #[must_use]
-    pub fn without(mut self, sent: &RawValue) -> Self {
-        let sent = Sent::of(sent);
+    pub fn without(mut self, configuration: &RawValue, token: &SecretString) -> Self {
+        let mut sent = Sent::of(configuration);
+        sent.add(token.expose_secret());
         self.message = self
             .message
             .filter(|message| !sent.repeated_in(message))
@@ -320,6 +323,10 @@ mod tests {
         serde_json::value::to_raw_value(value).unwrap()
     }
 
+    fn token() -> SecretString {
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl".into()
+    }
+
     #[test]
     fn fastapis_field_errors_become_pointers() {
         let rejection = parse(&json!({"detail": [
@@ -394,7 +401,7 @@ mod tests {
             {"loc": ["body", "d"], "msg": "see line two there"},
             {"loc": ["body", "e"], "msg": "must be at least 199, true"},
         ]}))
-        .without(&sent);
+        .without(&sent, &token());
         let details: Vec<_> = rejection
             .faults
             .iter()
@@ -412,14 +419,14 @@ mod tests {
         );
         assert_eq!(
             parse(&json!({"detail": "no 'hunter2' here"}))
-                .without(&sent)
+                .without(&sent, &token())
                 .message,
             None
         );
         let sent = raw(&json!({"password": "it's \\ back"}));
         assert_eq!(
             parse(&json!({"detail": "'it\\'s \\\\ back' is short"}))
-                .without(&sent)
+                .without(&sent, &token())
                 .message,
             None
         );
@@ -430,14 +437,19 @@ mod tests {
             {"loc": ["body", "c", "hunter2", "key"], "msg": "bad"},
             {"loc": ["body", "hunter2"], "msg": "bad"},
         ]}))
-        .without(&sent)
+        .without(&sent, &token())
         .faults;
         let places: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
         assert_eq!(places, ["/c/username", "/c", ""]);
         let sent = raw(&json!({"password": "it's \\ back"}));
         // 299 characters, then the value: cutting first would leave its first letter.
         let long = format!("{} it's \\ back", "x".repeat(298));
-        assert_eq!(parse(&json!({"detail": long})).without(&sent).message, None);
+        assert_eq!(
+            parse(&json!({"detail": long}))
+                .without(&sent, &token())
+                .message,
+            None
+        );
     }
 
     #[test]
@@ -469,7 +481,7 @@ mod tests {
         ] {
             let rejection =
                 parse(&json!({"detail": said, "_embedded": {"errors": [{"message": said}]}}))
-                    .without(serde_json::from_str(sent).unwrap());
+                    .without(serde_json::from_str(sent).unwrap(), &token());
             assert_eq!(
                 rejection,
                 Rejection {
@@ -477,6 +489,28 @@ mod tests {
                     faults: vec![Fault::new(String::new(), "is not valid")]
                 },
                 "{said} of {sent}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_token_is_withheld_whole_or_in_part() {
+        let token = token();
+        let (whole, part) = (token.expose_secret(), &token.expose_secret()[9..30]);
+        for said in [
+            format!("bad token Bearer {whole}"),
+            format!("'{part}…' has expired"),
+        ] {
+            let rejection = parse(
+                &json!({"detail": [{"loc": ["header", said], "msg": said}], "message": said}),
+            )
+            .without(&raw(&json!({})), &token);
+            assert_eq!(
+                rejection,
+                Rejection {
+                    message: None,
+                    faults: vec![Fault::new("/header".to_owned(), "is not valid")]
+                }
             );
         }
     }
@@ -491,7 +525,9 @@ mod tests {
             ("at most 7", false),
             ("(id)", false),
         ] {
-            let message = parse(&json!({"detail": said})).without(&sent).message;
+            let message = parse(&json!({"detail": said}))
+                .without(&sent, &token())
+                .message;
             assert_eq!(message.is_some(), is_told, "{said}");
         }
     }
@@ -502,7 +538,7 @@ mod tests {
         let sent = raw(&json!({"a/b": "c/d/e", "long": long, "n": 54321}));
         let places = |place: &Value| {
             parse(&json!({"detail": [{"loc": place, "msg": "bad"}]}))
-                .without(&sent)
+                .without(&sent, &token())
                 .faults
                 .remove(0)
                 .pointer
@@ -529,7 +565,7 @@ mod tests {
                 "detail": [{"loc": [said], "msg": said}],
                 "_embedded": {"errors": [{"message": said}]},
             }))
-            .without(&raw(&json!([{ "name": value }])));
+            .without(&raw(&json!([{ "name": value }])), &token());
             let shown = format!("{rejection:?}");
             prop_assert!(!rejection.message.iter().any(|message| message.contains(seen)), "{}", shown);
             for fault in &rejection.faults {
