@@ -74,10 +74,14 @@ pub struct Object<'a> {
     faults: Vec<Fault>,
 }
 
+/// A string with an escape such as `\ud800` alone (RFC 8259, section 8.2).
+pub const HALF_A_PAIR: &str = "holds half of a surrogate pair, which is no text";
+
 impl<'a> Object<'a> {
     /// Reads a body that must be a JSON object; a blank one is an object without members.
     pub fn parse(text: &'a str) -> Result<Self, Problem> {
-        if text.trim().is_empty() {
+        // JSON's white space (RFC 8259, section 2) is less than Unicode's.
+        if text.trim_matches([' ', '\t', '\r', '\n']).is_empty() {
             return Ok(Self {
                 members: Vec::new(),
                 known: Vec::new(),
@@ -87,7 +91,7 @@ impl<'a> Object<'a> {
         let members: Members<'a> = serde_json::from_str(text).map_err(|error| {
             // Of the error only where it is: what it says may quote the body.
             let detail = if error.is_data() {
-                "The body is JSON, but not an object. Send an object: {…}.".to_owned()
+                "The body is not a JSON object. Send one: {…}.".to_owned()
             } else {
                 format!(
                     "The body is not JSON: look at line {}, column {}.",
@@ -117,7 +121,12 @@ impl<'a> Object<'a> {
         let value = self.take(name)?;
         let text = serde_json::from_str(value.get()).ok();
         if text.is_none() {
-            self.fault(name, "must be a string");
+            let detail = if value.get().starts_with('"') {
+                HALF_A_PAIR
+            } else {
+                "must be a string"
+            };
+            self.fault(name, detail);
         }
         text
     }
@@ -306,7 +315,7 @@ mod tests {
         let problem = Object::parse("[\"hunter2\"]").unwrap_err();
         assert_eq!(
             problem.detail(),
-            "The body is JSON, but not an object. Send an object: {…}."
+            "The body is not a JSON object. Send one: {…}."
         );
     }
 
@@ -383,6 +392,17 @@ mod tests {
         assert_eq!(body.string("a"), None);
         assert!(body.finish().is_ok());
         assert!(Object::parse(" \n").unwrap().finish().is_ok());
+        assert!(Object::parse("\u{a0}").is_err(), "no white space of JSON's");
+    }
+
+    #[test]
+    fn a_string_that_is_no_text_is_told_as_that() {
+        let mut body = Object::parse(r#"{"a": "\ud800", "b": 1}"#).unwrap();
+        assert_eq!((body.string("a"), body.string("b")), (None, None));
+        assert_eq!(
+            faults(&body.finish().unwrap_err()),
+            [("/a", HALF_A_PAIR), ("/b", "must be a string")]
+        );
     }
 
     #[test]

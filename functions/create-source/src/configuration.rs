@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use serde_json::value::RawValue;
+use shared::body::HALF_A_PAIR;
 use shared::json::{self, Token};
 use shared::problem::{Fault, Problem, pointer};
 
@@ -16,8 +17,6 @@ pub const DEEPEST: usize = 64;
 
 /// Stands in a pointer for a name that is no text.
 const NO_TEXT: &str = "\u{fffd}";
-
-const HALF_A_PAIR: &str = "holds half of a surrogate pair, which is no text";
 
 /// All faults of a configuration, each with a pointer that begins with `name`. What is nested too deeply is not looked
 /// into.
