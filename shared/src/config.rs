@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use http::Uri;
 use secrecy::SecretString;
 use url::{Host, Url};
 use uuid::Uuid;
@@ -206,7 +207,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             .into_iter()
             .find_map(|name| self.optional(name).map(|value| (name, value)));
         if let Some((name, value)) = &endpoint
-            && !Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+            && !is_http_address(value)
         {
             self.faults.push(format!(
                 "{name} is not valid: it must be an http(s):// address"
@@ -220,6 +221,13 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             secrets_manager_endpoint: endpoint.map(|(_, value)| value),
         })
     }
+}
+
+/// Stricter than [`Url`], which takes `http:/host` too: the SDK does not.
+fn is_http_address(text: &str) -> bool {
+    text.parse::<Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
+    })
 }
 
 /// Organization tokens go to this address: in the clear only where nobody else can listen.
@@ -328,6 +336,8 @@ mod tests {
             ("SECRET_TTL_SECONDS", "-1"),
             ("SECRET_TTL_SECONDS", "100000"),
             ("AWS_ENDPOINT_URL", "canary"),
+            ("AWS_ENDPOINT_URL", "http:/canary:5000"),
+            ("AWS_ENDPOINT_URL", "ftp://canary"),
         ] {
             let error = read(&[(name, value)]).unwrap_err().to_string();
             assert!(

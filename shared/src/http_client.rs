@@ -107,7 +107,7 @@ pub async fn read(mut response: reqwest::Response) -> Result<Bytes, ReadError> {
     Ok(body.freeze())
 }
 
-/// The client as the AWS SDK wants it, so that one connection pool and one TLS stack serve everything.
+/// The client as the AWS SDK wants it, so that one TLS stack serves everything.
 #[derive(Debug, Clone)]
 pub struct SdkConnector(pub reqwest::Client);
 

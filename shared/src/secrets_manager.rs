@@ -33,9 +33,7 @@ pub enum SecretError {
     #[error("Secrets Manager cannot be reached; is it reachable from the function's network?")]
     Unreachable,
     /// Secrets Manager answered with an error; its code, such as `AccessDeniedException`.
-    #[error(
-        "Secrets Manager answered {0}; check that the secret exists and that the function's role may read it"
-    )]
+    #[error("Secrets Manager answered {0}{advice}", advice = advice(.0))]
     Answered(String),
     /// There is a value, but not one of the three formats.
     #[error("the secret's value cannot be used: {0}")]
@@ -89,6 +87,17 @@ impl SecretsManager {
         output
             .downcast()
             .map_err(|_| SdkError::construction_failure("the answer is of another operation"))
+    }
+}
+
+/// What an owner can do about an error code.
+fn advice(code: &str) -> &'static str {
+    match code {
+        "AccessDeniedException" => "; check that the function's role may read the secret",
+        "ResourceNotFoundException" => "; check that the secret exists, in this region",
+        "InvalidRequestException" => "; check that the secret is not marked for deletion",
+        "DecryptionFailure" => "; check the secret's KMS key",
+        _ => "",
     }
 }
 
