@@ -9,7 +9,10 @@ TOPIC = "arn:aws:sns:eu-central-1:123456789012:on-call"
 # Source: AWS, "Types of metrics for Lambda functions".
 LAMBDA_METRICS = {"Errors", "Throttles", "Duration"}
 # Counted by a filter, with the status that it looks for.
-OF_THE_ACCESS_LOG = {"ThrottledRequests": "429", "UnansweredRequests": "5*"}
+OF_THE_ACCESS_LOG = {
+    "ThrottledRequests": '($.status = "429") && ($.functionRequestId = "-")',
+    "UnansweredRequests": '($.status = "5*") && ($.integrationStatus = "-")',
+}
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +56,17 @@ def test_the_metrics_are_emitted_under_these_names(alarms, emitted, stack):
     assert {"AirbyteEmbedded", "Function"} <= emitted
 
 
-@pytest.mark.parametrize(("metric", "status"), OF_THE_ACCESS_LOG.items())
-def test_what_api_gateway_refuses_by_itself_is_counted_from_the_access_log(stack, metric, status):
+@pytest.mark.parametrize(("metric", "pattern"), OF_THE_ACCESS_LOG.items())
+def test_what_api_gateway_answers_by_itself_is_counted_from_the_access_log(stack, metric, pattern):
     metric_filter = stack.of_type("AWS::Logs::MetricFilter")[metric]
     (stage,) = stack.of_type("AWS::ApiGatewayV2::Stage").values()
     assert metric_filter["LogGroupName"] == "${AccessLogGroup}"
-    # "-" stands for what there is not: no function was called.
-    assert metric_filter["FilterPattern"] == f'{{ ($.status = "{status}") && ($.functionRequestId = "-") }}'
+    # "-" stands for what there is not.
+    assert metric_filter["FilterPattern"] == f"{{ {pattern} }}"
     (transformation,) = metric_filter["MetricTransformations"]
     assert (transformation["MetricNamespace"], transformation["MetricName"]) == ("AirbyteEmbedded", metric)
     assert transformation["Dimensions"] == [{"Key": "ApiId", "Value": "$.apiId"}]
-    for field in ("status", "functionRequestId", "apiId"):
+    for field in [*re.findall(r"\$\.(\w+)", pattern), "apiId"]:
         assert f'"{field}":' in stage["AccessLogSettings"]["Format"]
 
 
