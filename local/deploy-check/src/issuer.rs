@@ -44,7 +44,7 @@ pub(crate) async fn check(planned: &Planned) -> Finding {
     };
     for name in [ISSUER, AUDIENCE] {
         match planned.right(name) {
-            // Which the template's rules do not allow either.
+            // The template's rules tell it.
             Some("") | None => return planned.missing(name),
             Some(_) => {}
         }

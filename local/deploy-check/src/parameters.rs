@@ -39,6 +39,8 @@ pub(crate) struct Planned {
     faults: BTreeMap<String, String>,
     /// Made of the parameters that are right, and of examples for the others.
     template: Result<Template, String>,
+    /// What the template's rules say of the same parameters.
+    broken_rules: Result<Vec<String>, String>,
 }
 
 /// Tries every parameter by itself, so that all that is wrong is found at once.
@@ -77,6 +79,8 @@ pub(crate) fn check(given: &BTreeMap<String, String>) -> Planned {
         given: given.clone(),
         faults,
         template: planned(&usable),
+        broken_rules: Template::broken_rules(Path::new(TEMPLATE), &usable)
+            .map_err(|error| error.to_string()),
     }
 }
 
@@ -116,26 +120,21 @@ impl Planned {
             let finding = Finding::wrong(fault, "mend parameter_overrides in samconfig.toml");
             findings.push((name.clone(), finding));
         }
-        match &self.template {
-            Ok(template) if !template.broken_rules.is_empty() => {
-                for rule in &template.broken_rules {
-                    let finding =
-                        Finding::wrong(rule, "mend parameter_overrides in samconfig.toml");
-                    findings.push(("parameters".to_owned(), finding));
-                }
-            }
-            Ok(_) if self.faults.is_empty() => {
+        let wrong = |problem: &String| {
+            let finding = Finding::wrong(problem, "mend parameter_overrides in samconfig.toml");
+            ("parameters".to_owned(), finding)
+        };
+        match (&self.template, &self.broken_rules) {
+            (Err(problem), _) | (Ok(_), Err(problem)) => findings.push(wrong(problem)),
+            (Ok(_), Ok(broken)) if !broken.is_empty() => findings.extend(broken.iter().map(wrong)),
+            (Ok(_), Ok(_)) if self.faults.is_empty() => {
                 let text = format!(
                     "{} given, all accepted by {TEMPLATE} and the functions",
                     self.given.len()
                 );
                 findings.push(("parameters".to_owned(), Finding::Right(text)));
             }
-            Ok(_) => {}
-            Err(problem) => findings.push((
-                "parameters".to_owned(),
-                Finding::wrong(problem, "mend parameter_overrides in samconfig.toml"),
-            )),
+            (Ok(_), Ok(_)) => {}
         }
         findings
     }

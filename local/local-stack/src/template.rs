@@ -33,17 +33,23 @@ pub struct Template {
     pub api: Api,
     /// The functions by the name of their binary.
     pub functions: BTreeMap<String, Function>,
-    /// The rules that the parameters break, by their descriptions: CloudFormation would refuse them. The local gateway
-    /// serves them all the same, for they are about what only AWS has.
-    pub broken_rules: Vec<String>,
 }
 
 impl Template {
     /// Reads the template at `path` under the given parameter values, which come before its defaults.
     pub fn load(path: &Path, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| TemplateError::new(path, Fault::of_the_file(error.to_string())))?;
+        let text = read_file(path)?;
         Self::read(&text, parameters).map_err(|fault| TemplateError::new(path, fault))
+    }
+
+    /// The rules of the template at `path` that the parameters break, by their descriptions: CloudFormation would refuse
+    /// them. The local gateway serves them all the same, for they are about what only AWS has.
+    pub fn broken_rules(
+        path: &Path,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Vec<String>, TemplateError> {
+        let text = read_file(path)?;
+        rules::broken(&text, parameters).map_err(|fault| TemplateError::new(path, fault))
     }
 
     fn read(text: &str, parameters: &BTreeMap<String, String>) -> Result<Self, Fault> {
@@ -55,12 +61,13 @@ impl Template {
             .into_iter()
             .map(|declared| (declared.binary, declared.function))
             .collect();
-        Ok(Self {
-            api,
-            functions,
-            broken_rules: rules::broken(&template, &resolver)?,
-        })
+        Ok(Self { api, functions })
     }
+}
+
+fn read_file(path: &Path) -> Result<String, TemplateError> {
+    std::fs::read_to_string(path)
+        .map_err(|error| TemplateError::new(path, Fault::of_the_file(error.to_string())))
 }
 
 #[cfg(test)]

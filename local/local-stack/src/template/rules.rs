@@ -1,11 +1,19 @@
 //! The template's rules, by which CloudFormation refuses parameters that do not fit together.
 
+use std::collections::BTreeMap;
+
 use super::fault::Fault;
-use super::intrinsics::{Resolver, list, text};
-use super::yaml::Node;
+use super::intrinsics::{self, Resolver, list};
+use super::parameters;
+use super::yaml::{self, Node};
 
 /// The descriptions of the assertions that the parameters fail.
-pub(super) fn broken(template: &Node, resolver: &Resolver<'_>) -> Result<Vec<String>, Fault> {
+pub(super) fn broken(
+    text: &str,
+    parameters: &BTreeMap<String, String>,
+) -> Result<Vec<String>, Fault> {
+    let template = yaml::parse(text)?;
+    let resolver = Resolver::new(&template, parameters::resolve(&template, parameters)?);
     let mut broken = Vec::new();
     for (name, rule) in template.get("Rules").map_or(&[][..], Node::entries) {
         let place = format!("Rules.{name}");
@@ -17,7 +25,7 @@ pub(super) fn broken(template: &Node, resolver: &Resolver<'_>) -> Result<Vec<Str
         for assertion in list(member(rule, "Assertions", &place)?, &place)? {
             if !resolver.condition(member(assertion, "Assert", &place)?, &place)? {
                 let description = member(assertion, "AssertDescription", &place)?;
-                broken.push(text(description, &place)?.to_owned());
+                broken.push(intrinsics::text(description, &place)?.to_owned());
             }
         }
     }

@@ -331,9 +331,8 @@ Conditions:
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let template = Template::read(&with_rules, &parameters).map_err(|fault| fault.problem);
         assert_eq!(
-            template.map(|template| template.broken_rules),
+            rules::broken(&with_rules, &parameters).map_err(|fault| fault.problem),
             Ok(broken.into_iter().map(str::to_owned).collect())
         );
     }
