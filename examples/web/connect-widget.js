@@ -24,9 +24,12 @@ import { keepFresh } from "./airbyte-embedded.js";
  * @returns {Promise<() => void>} Takes the widget off the page.
  */
 export async function openWidget({ client, scriptUrl, integrity, signal, onEvent, onToken, onRenewalError, onClose }) {
-  const [token, AirbyteEmbeddedWidget] = await Promise.all([client.mintToken({ signal }), loadWidget(scriptUrl, integrity)]);
-  signal?.throwIfAborted(); // the script may have taken longer than the token
+  const [token, AirbyteEmbeddedWidget] = await Promise.all([
+    client.mintToken({ signal }),
+    unlessAborted(loadWidget(scriptUrl, integrity), signal),
+  ]);
 
+  const dialogsBefore = new Set(document.querySelectorAll("dialog"));
   const widget = new AirbyteEmbeddedWidget({ ...token, onEvent });
   widget.open();
   onToken(token);
@@ -39,15 +42,16 @@ export async function openWidget({ client, scriptUrl, integrity, signal, onEvent
     onError: onRenewalError,
   });
 
-  // The widget does not say when it is closed, but its <dialog> does. `close` does not bubble; it can be captured.
+  // The widget does not say when it is closed, but its <dialog> does; if that is not there yet, any dialog. `close` does
+  // not bubble; it can be captured.
   const listening = new AbortController();
-  const closed = (/** @type {Event} */ { target }) => {
-    if (!showsPage(target, token.widgetUrl)) return; // another dialog of the page's
+  const closed = () => {
     listening.abort();
     stopRenewal();
     onClose();
   };
-  document.addEventListener("close", closed, { capture: true, signal: listening.signal });
+  const dialog = [...document.querySelectorAll("dialog")].find((dialog) => !dialogsBefore.has(dialog));
+  (dialog ?? document).addEventListener("close", closed, { capture: true, signal: listening.signal });
 
   return () => {
     listening.abort();
@@ -57,12 +61,19 @@ export async function openWidget({ client, scriptUrl, integrity, signal, onEvent
 }
 
 /**
- * @param {EventTarget | null} element
- * @param {string} url
+ * What the work comes to, unless nobody waits for it any more.
+ *
+ * @template T
+ * @param {Promise<T>} work
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<T>}
  */
-function showsPage(element, url) {
-  const { href } = new URL(url);
-  return element instanceof Element && [...element.querySelectorAll("iframe")].some(({ src }) => src.startsWith(href));
+function unlessAborted(work, signal) {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+    work.then(resolve, reject);
+  });
 }
 
 /** @type {Promise<any> | undefined} */

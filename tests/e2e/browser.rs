@@ -253,6 +253,25 @@ async fn only_the_widgets_own_dialog_ends_the_renewal() {
 }
 
 #[tokio::test]
+async fn who_has_left_does_not_wait_for_the_widgets_script() {
+    let site = Site::start().await;
+    let browser = Browser::open().await;
+    browser.go_to(site.page()).await;
+    let leave = "const { openWidget } = await import('/connect-widget.js');
+        const client = { mintToken: async () => ({}) };
+        document.head.append = () => {}; // the script never comes
+        const left = new AbortController();
+        const options = { client, scriptUrl: '/widget.js', signal: left.signal };
+        const opening = openWidget(options).then(() => 'opened', ({ name }) => name);
+        left.abort();
+        return opening;";
+    assert_eq!(
+        browser.run(leave, Value::Null).await,
+        Ok(json!("AbortError"))
+    );
+}
+
+#[tokio::test]
 async fn the_widgets_script_is_run_only_if_it_is_what_it_should_be() {
     let site = Site::start().await;
     let browser = Browser::open().await;
