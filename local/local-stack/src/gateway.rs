@@ -223,7 +223,7 @@ impl Api {
         if head_bytes(&head) > MAX_HEAD_BYTES {
             return Err(Refusal::HeadTooLarge);
         }
-        // Before anything is refused: a client that is still sending would not read the refusal.
+        // Before the rest is refused: a client that is still sending would not read the refusal.
         let body = read(&head, body).await;
         let (mounted, path_parameters) = self.route(&head).ok_or(Refusal::NotFound)?;
         // Unverified on AWS: whether throttling comes before the authorizer.

@@ -127,18 +127,20 @@ impl Settings {
 
 fn is_script_address(text: &str) -> bool {
     let is_http = |url: Url| matches!(url.scheme(), "http" | "https");
-    text.starts_with('/') || Url::parse(text).is_ok_and(is_http)
+    // Two slashes lead to another origin.
+    (text.starts_with('/') && !text.starts_with("//")) || Url::parse(text).is_ok_and(is_http)
 }
 
 /// What `integrity` attributes say: hashes, separated by spaces, of which one must fit.
 fn is_integrity(text: &str) -> bool {
-    text.split_whitespace().all(|hash| {
-        let lengths = [("sha256-", 32), ("sha384-", 48), ("sha512-", 64)];
-        lengths.iter().any(|(name, length)| {
-            let digest = hash.strip_prefix(name).map(|hash| STANDARD.decode(hash));
-            matches!(digest, Some(Ok(bytes)) if bytes.len() == *length)
+    !text.trim().is_empty()
+        && text.split_whitespace().all(|hash| {
+            let lengths = [("sha256-", 32), ("sha384-", 48), ("sha512-", 64)];
+            lengths.iter().any(|(name, length)| {
+                let digest = hash.strip_prefix(name).map(|hash| STANDARD.decode(hash));
+                matches!(digest, Some(Ok(bytes)) if bytes.len() == *length)
+            })
         })
-    })
 }
 
 /// `Name=value`.
@@ -270,7 +272,12 @@ mod tests {
             settings(&[("FUNCTION_CONCURRENCY", "0")]).unwrap_err(),
             "FUNCTION_CONCURRENCY=0 cannot be used: expected a number of instances"
         );
-        for value in ["widget.js", "localhost:8000/widget.js", "file:///widget.js"] {
+        for value in [
+            "widget.js",
+            "localhost:8000/widget.js",
+            "file:///widget.js",
+            "//cdn.example.com/widget.js",
+        ] {
             assert_eq!(
                 settings(&[("WIDGET_JS_URL", value)]).unwrap_err(),
                 format!(
@@ -294,6 +301,7 @@ mod tests {
         }
         // To browsers the first ones are no condition, and the last ones never fit.
         for wrong in [
+            "  ".to_owned(),
             sha384.clone(),
             format!("sha-384-{sha384}"),
             format!("SHA384-{sha384}"),
