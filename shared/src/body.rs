@@ -15,6 +15,9 @@ use crate::caller::{ExternalUserId, UserRefused};
 use crate::event::HttpEvent;
 use crate::problem::{Fault, Kind, Problem, pointer};
 
+/// What is wrong with a string that has an escape such as `\ud800` alone (RFC 8259, section 8.2).
+pub const HALF_A_PAIR: &str = "holds half of a surrogate pair, which is no text";
+
 /// The body as text, base64 taken off, at most `limit` bytes of it.
 ///
 /// An absent body is an empty one.
@@ -73,9 +76,6 @@ pub struct Object<'a> {
     known: Vec<&'static str>,
     faults: Vec<Fault>,
 }
-
-/// A string with an escape such as `\ud800` alone (RFC 8259, section 8.2).
-pub const HALF_A_PAIR: &str = "holds half of a surrogate pair, which is no text";
 
 impl<'a> Object<'a> {
     /// Reads a body that must be a JSON object; a blank one is an object without members.

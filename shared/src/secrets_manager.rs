@@ -121,3 +121,22 @@ where
         _ => SecretError::Unreachable,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_told_what_to_check_where_the_code_says_it() {
+        let told = |code: &str| SecretError::Answered(code.to_owned()).to_string();
+        assert_eq!(
+            told("ResourceNotFoundException"),
+            "Secrets Manager answered ResourceNotFoundException; check that the secret exists, in this region"
+        );
+        // It passes: there is nothing to check.
+        assert_eq!(
+            told("ThrottlingException"),
+            "Secrets Manager answered ThrottlingException"
+        );
+    }
+}

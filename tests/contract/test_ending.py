@@ -10,7 +10,6 @@ import pytest
 from programs import accepts_connections
 from stack import GOOD, PROGRAM, STOP_TIMEOUT, SUCCESS, Stack, start
 
-
 PROC = Path("/proc")
 
 

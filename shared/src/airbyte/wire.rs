@@ -131,6 +131,9 @@ impl Rejection {
     /// Takes time and memory in proportion to what was sent, and to the number of texts.
     #[must_use]
     pub fn without(mut self, configuration: &RawValue, token: &SecretString) -> Self {
+        if self == Self::default() {
+            return self;
+        }
         let mut sent = Sent::of(configuration);
         sent.add(token.expose_secret());
         self.message = self
