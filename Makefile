@@ -83,9 +83,9 @@ fuzz: .venv/fuzz/bin/cargo-fuzz ## try hostile inputs on all that reads them, FU
 
 .venv/dev/.stamp: local/requirements.txt
 	@echo "Setting up the tools of make dev (once; about two minutes)"
-	python3 -m venv --clear .venv/dev
-	.venv/dev/bin/pip install --quiet --disable-pip-version-check --requirement local/requirements.txt
-	touch $@
+	@python3 -m venv --clear .venv/dev
+	@.venv/dev/bin/pip install --quiet --disable-pip-version-check --requirement local/requirements.txt
+	@touch $@
 
 clean: ## remove what was built and set up here
 	cargo clean
