@@ -18,7 +18,7 @@ fuzz_target!(|text: &str| {
         return;
     };
     let rejection = Rejection::parse(answer.as_bytes()).without(sent, &"token".into());
-    assert!(rejection.faults.len() <= 50);
+    assert!(rejection.errors.as_slice().len() <= 50);
 
     let Literals {
         names,
@@ -53,11 +53,11 @@ fuzz_target!(|text: &str| {
         no_value_is_in(text);
     };
     rejection.message.iter().for_each(|message| check(message));
-    for fault in &rejection.faults {
-        if fault.detail != "is not valid" {
-            check(&fault.detail);
+    for error in rejection.errors.as_slice() {
+        if error.detail != "is invalid" {
+            check(&error.detail);
         }
-        parts(&fault.pointer)
+        parts(&error.pointer)
             .iter()
             .filter(|part| !names.contains(part))
             .for_each(|part| no_value_is_in(part));

@@ -1,31 +1,33 @@
 //! The body of `POST /sources`, and a connection configuration by itself.
 #![no_main]
 
-use create_source::configuration::{self, DEEPEST};
+use create_source::configuration::{self, MAX_DEPTH};
 use create_source::request::SourceRequest;
 use fuzz::{Literals, cut, parts};
 use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use shared::airbyte::wire::CreateSourceRequest;
-use shared::caller::Caller;
-use shared::problem::{Fault, Problem};
+use shared::field_error::{FieldError, MAX_FIELD_ERRORS};
+use shared::problem::Problem;
+use shared::request::caller::Caller;
+use std::collections::HashMap;
 
-/// All that a fault may say. Nothing else is said, so no value is.
+/// All details of field errors. There is no other, so none contains a value.
 const DETAILS: [&str; 9] = [
     "appears more than once",
-    "holds half of a surrogate pair, which is no text",
-    "is a number that no double holds",
+    "contains an unpaired UTF-16 surrogate",
+    "is out of range for a 64-bit float",
     "is nested too deeply",
-    "is not a member that this request has",
+    "unknown field",
     "is required",
     "must be a string",
     "must be a UUID, such as 6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e01",
     "must be an object",
 ];
 
-/// Lambda takes no answer over 6 MiB, and the body is JSON inside of JSON there.
-const LARGEST_PROBLEM: usize = 3 * 1024 * 1024;
+/// Lambda accepts no response over 6 MiB, and the body is JSON inside of JSON there.
+const MAX_PROBLEM_BYTES: usize = 3 * 1024 * 1024;
 
 fuzz_target!(|text: &str| {
     body(text);
@@ -35,13 +37,13 @@ fuzz_target!(|text: &str| {
 });
 
 fn body(text: &str) {
-    let claims = Map::from_iter([("sub".to_owned(), Value::from("alice"))]);
+    let claims = HashMap::from([("sub".to_owned(), "alice".to_owned())]);
     match SourceRequest::parse(text, &Caller::Jwt(&claims), "sub") {
         Ok(request) => {
             let sent = request.connection_configuration.get();
             assert!(
                 text.as_bytes().as_ptr_range().contains(&sent.as_ptr()),
-                "the caller's own text goes on"
+                "the configuration is passed on verbatim"
             );
             assert!(sent.starts_with('{'));
             assert!(serde_json::from_str::<Value>(text).is_ok_and(|body| body.is_object()));
@@ -54,37 +56,39 @@ fn body(text: &str) {
             assert!(wire.ends_with(&format!("\"connection_configuration\":{sent}}}")));
             assert!(serde_json::from_str::<Value>(&wire).is_ok());
         }
-        Err(problem) => {
-            assert!(problem.faults().len() <= Problem::MOST_FAULTS);
-            let json = problem.to_json("request");
-            assert!(json.len() < LARGEST_PROBLEM);
-            assert!(serde_json::from_str::<Value>(&json).is_ok());
+        Err(error) => {
+            let problem = Problem::from(error);
+            assert!(problem.errors().len() <= MAX_FIELD_ERRORS);
+            let response = problem.to_response("request");
+            let json = response.body();
+            assert!(json.len() < MAX_PROBLEM_BYTES);
+            assert!(serde_json::from_str::<Value>(json).is_ok());
             if serde_json::from_str::<&RawValue>(text).is_ok() {
-                only_names_are_repeated(problem.faults(), text);
+                assert_repeats_keys_only(problem.errors(), text);
             } else {
-                assert!(problem.faults().is_empty() || text.trim().is_empty());
+                assert!(problem.errors().is_empty() || text.trim().is_empty());
             }
         }
     }
 }
 
 fn configuration(json: &RawValue) {
-    let faults = configuration::faults(json, "");
-    assert!(faults.len() <= Problem::MOST_FAULTS + 1);
-    only_names_are_repeated(&faults, json.get());
+    let errors = configuration::validate(json, "");
+    assert!(errors.as_slice().len() <= MAX_FIELD_ERRORS);
+    assert_repeats_keys_only(errors.as_slice(), json.get());
 
-    // Without a fault: what another reader takes for the same, with all of its members.
+    // Valid is what another parser reads as the same value, with all of its fields.
     let literals = Literals::of(json.get());
-    let is_clear = literals.depth <= DEEPEST
+    let is_unambiguous = literals.depth <= MAX_DEPTH
         && serde_json::from_str(json.get())
-            .is_ok_and(|value| members(&value) == literals.names.len());
-    assert_eq!(faults.is_empty(), is_clear, "{faults:?}");
+            .is_ok_and(|value| fields(&value) == literals.names.len());
+    assert_eq!(errors.is_empty(), is_unambiguous, "{errors:?}");
 }
 
-fn only_names_are_repeated(faults: &[Fault], text: &str) {
-    /// Stands for a name that is no text.
-    const NO_TEXT: &str = "\u{fffd}";
-    const OURS: [&str; 6] = [
+fn assert_repeats_keys_only(errors: &[FieldError], text: &str) {
+    /// Replaces a key that is not valid Unicode.
+    const REPLACEMENT: &str = "\u{fffd}";
+    const OWN_KEYS: [&str; 6] = [
         "",
         "connection_configuration",
         "externalUserId",
@@ -97,24 +101,24 @@ fn only_names_are_repeated(faults: &[Fault], text: &str) {
         .iter()
         .map(|name| cut(name))
         .collect();
-    for fault in faults {
-        assert!(DETAILS.contains(&&*fault.detail), "{fault:?}");
-        for part in parts(&fault.pointer) {
+    for error in errors {
+        assert!(DETAILS.contains(&&*error.detail), "{error:?}");
+        for part in parts(&error.pointer) {
             assert!(
                 names.contains(&part)
-                    || part == NO_TEXT
-                    || OURS.contains(&&*part)
+                    || part == REPLACEMENT
+                    || OWN_KEYS.contains(&&*part)
                     || part.parse::<u32>().is_ok(),
-                "{part:?} is no name"
+                "{part:?} is no key"
             );
         }
     }
 }
 
-fn members(value: &Value) -> usize {
+fn fields(value: &Value) -> usize {
     match value {
-        Value::Array(items) => items.iter().map(members).sum(),
-        Value::Object(object) => object.len() + object.values().map(members).sum::<usize>(),
+        Value::Array(items) => items.iter().map(fields).sum(),
+        Value::Object(object) => object.len() + object.values().map(fields).sum::<usize>(),
         _ => 0,
     }
 }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use libfuzzer_sys::fuzz_target;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
-use shared::token::{MAX_LENGTH, decode_unverified, unverified_expiry};
+use shared::airbyte::token::{MAX_LENGTH, decode_unverified, unverified_expiry};
 
 fuzz_target!(|text: &str| {
     check(text);

@@ -79,7 +79,7 @@ pub fn parts(pointer: &str) -> Vec<String> {
         .collect()
 }
 
-/// As much of a name as a pointer has: see `shared::problem::pointer`.
+/// As much of a name as a pointer has: see `shared::field_error::json_pointer`.
 pub fn cut(name: &str) -> String {
     name.chars().take(100).collect()
 }

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use criterion::{Criterion, Throughput};
-use shared::token::{MAX_LENGTH, decode_unverified};
+use shared::airbyte::token::{MAX_LENGTH, decode_unverified};
 
 /// The sample answer of Airbyte's "Authentication & Token Management" page.
 const SAMPLE: &str = include_str!("../tests/data/vendor-sample.txt");

@@ -9,7 +9,8 @@ use secrecy::SecretString;
 use url::{Host, Url};
 use uuid::Uuid;
 
-use crate::origin::AllowedOrigins;
+use crate::aws::AwsConfig;
+use crate::request::origin::AllowedOrigins;
 
 /// What the functions are told by their environment.
 #[derive(Debug)]
@@ -28,22 +29,6 @@ pub struct Config {
     pub secret_ttl: Duration,
     /// AWS's own variables.
     pub aws: AwsConfig,
-}
-
-/// What the AWS SDK needs, from the variables that Lambda sets.
-#[derive(Debug)]
-pub struct AwsConfig {
-    /// `AWS_REGION`, else `AWS_DEFAULT_REGION`.
-    pub region: String,
-    /// `AWS_ACCESS_KEY_ID`.
-    pub access_key_id: String,
-    /// `AWS_SECRET_ACCESS_KEY`. The SDK keeps its own copy.
-    pub secret_access_key: SecretString,
-    /// `AWS_SESSION_TOKEN`.
-    pub session_token: Option<SecretString>,
-    /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`, else `AWS_ENDPOINT_URL`: a Secrets Manager other than AWS's, such as a VPC
-    /// endpoint or a local one.
-    pub secrets_manager_endpoint: Option<String>,
 }
 
 /// One or more variables are missing or wrong.

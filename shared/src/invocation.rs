@@ -7,13 +7,13 @@ use tokio::time::Instant;
 
 /// What is kept back from Lambda's own deadline, so that the caller gets an answer from us and not a time-out of
 /// Lambda's.
-pub const RESERVE: Duration = Duration::from_millis(500);
+pub const RESPONSE_RESERVE: Duration = Duration::from_millis(500);
 
 /// A deadline that passed so long before the invocation began is none.
 const NO_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The time that an invocation without a deadline has: what the template gives it.
-const ASSUMED: Duration = Duration::from_secs(28);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(28);
 
 /// One invocation's identifiers, deadline, and what happened upstream on its behalf.
 ///
@@ -49,15 +49,15 @@ impl Invocation {
         let left = match lambda_deadline.duration_since(SystemTime::now()) {
             Ok(left) => left,
             // `cargo lambda watch` says ten minutes after 1970, always.
-            Err(late) if late.duration() > NO_DEADLINE => ASSUMED,
+            Err(late) if late.duration() > NO_DEADLINE => DEFAULT_TIMEOUT,
             Err(_) => Duration::ZERO,
         };
-        Self::ending_in(left.saturating_sub(RESERVE), request_id, trace_id)
+        Self::ending_in(left.saturating_sub(RESPONSE_RESERVE), request_id, trace_id)
     }
 
     /// The time before the first invocation (Lambda's init phase), which may take up to `limit`.
     #[must_use]
-    pub fn start_up(limit: Duration) -> Self {
+    pub fn for_init(limit: Duration) -> Self {
         Self::ending_in(limit, String::new(), None)
     }
 
@@ -93,7 +93,7 @@ impl Invocation {
     }
 
     /// Notes one request to Airbyte: how long it took, and the status if there was an answer.
-    pub fn note_upstream(&self, took: Duration, status: Option<u16>) {
+    pub fn record_upstream(&self, took: Duration, status: Option<u16>) {
         let mut upstream = self.upstream.get();
         upstream.attempts += 1;
         upstream.time += took;
@@ -108,7 +108,7 @@ impl Invocation {
     }
 
     /// Notes who the request is for, as a [hash](crate::telemetry::user_hash).
-    pub fn note_user(&self, hash: u32) {
+    pub fn record_user(&self, hash: u32) {
         self.user.set(Some(hash));
     }
 
@@ -119,7 +119,7 @@ impl Invocation {
     }
 
     /// Notes that Secrets Manager could not be read.
-    pub fn note_secret_refresh_failed(&self) {
+    pub fn record_secret_refresh_failed(&self) {
         self.secret_refresh_failed.set(true);
     }
 

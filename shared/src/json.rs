@@ -1,7 +1,7 @@
-//! JSON text (RFC 8259) token by token, as it is written.
+//! JSON (RFC 8259) as a sequence of lexemes, verbatim.
 //!
-//! For what a parsed value has lost: equal names, the digits of a number, halves of surrogate pairs, and whether it was
-//! an [`object()`].
+//! For what a parsed value has lost: duplicate keys, the digits of a number, unpaired surrogates, and whether it was an
+//! object ([`parse_object`]).
 
 use std::borrow::Cow;
 
@@ -9,9 +9,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-/// One token.
+/// A lexeme of JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Token<'a> {
+pub enum Lexeme<'a> {
     /// `{`
     ObjectBegin,
     /// `[`
@@ -20,24 +20,25 @@ pub enum Token<'a> {
     End,
     /// `,`
     Comma,
-    /// A member's name with its quotation marks and escapes; the colon follows it.
-    Name(&'a str),
+    /// The key of a field with its quotation marks and escapes; a colon follows it.
+    Key(&'a str),
     /// A string with its quotation marks and escapes.
     String(&'a str),
     /// A number.
     Number(&'a str),
     /// `true`, `false` or `null`.
-    Word,
+    Literal,
 }
 
-/// The tokens of a text in order, in time proportional to its length.
-pub fn tokens(json: &RawValue) -> impl Iterator<Item = Token<'_>> {
-    Tokens { rest: json.get() }
+/// Returns the lexemes in order, in time proportional to the length.
+pub fn lexemes(json: &RawValue) -> impl Iterator<Item = Lexeme<'_>> {
+    Lexemes { rest: json.get() }
 }
 
-/// The text of a [`Token::Name`] or [`Token::String`]; `None` if it holds half of a surrogate pair, and so is no text.
+/// Returns the string that a [`Lexeme::Key`] or [`Lexeme::String`] stands for; `None` if it contains an unpaired
+/// surrogate, and so is not valid Unicode.
 #[must_use]
-pub fn text(quoted: &str) -> Option<Cow<'_, str>> {
+pub fn unescape(quoted: &str) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
     serde_json::from_str::<Text<'_>>(quoted)
@@ -45,36 +46,37 @@ pub fn text(quoted: &str) -> Option<Cow<'_, str>> {
         .map(|text| text.0)
 }
 
-/// An object's members. serde would take them from an array, too, in their order.
+/// Parses an object; `None` for anything else. serde alone would also fill a struct from an array, in the order of its
+/// fields.
 #[must_use]
-pub fn object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+pub fn parse_object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
     json.trim_ascii_start()
         .starts_with(b"{")
         .then(|| serde_json::from_slice(json).ok())
         .flatten()
 }
 
-/// Goes through a text that is known to be JSON: a [`RawValue`] is, and serde has seen to it.
-struct Tokens<'a> {
+/// An iterator over what is certainly JSON, which [`RawValue`] guarantees.
+struct Lexemes<'a> {
     rest: &'a str,
 }
 
-impl<'a> Iterator for Tokens<'a> {
-    type Item = Token<'a>;
+impl<'a> Iterator for Lexemes<'a> {
+    type Item = Lexeme<'a>;
 
-    fn next(&mut self) -> Option<Token<'a>> {
-        self.skip_blanks();
+    fn next(&mut self) -> Option<Lexeme<'a>> {
+        self.skip_whitespace();
         let token = match self.rest.bytes().next()? {
-            b'{' => self.one(Token::ObjectBegin),
-            b'[' => self.one(Token::ArrayBegin),
-            b'}' | b']' => self.one(Token::End),
-            b',' => self.one(Token::Comma),
+            b'{' => self.one(Lexeme::ObjectBegin),
+            b'[' => self.one(Lexeme::ArrayBegin),
+            b'}' | b']' => self.one(Lexeme::End),
+            b',' => self.one(Lexeme::Comma),
             b'"' => self.string(),
             b't' | b'f' | b'n' => {
                 self.take_until(|byte| !byte.is_ascii_lowercase());
-                Token::Word
+                Lexeme::Literal
             }
-            _ => Token::Number(self.take_until(|byte| {
+            _ => Lexeme::Number(self.take_until(|byte| {
                 !matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')
             })),
         };
@@ -82,8 +84,8 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
-impl<'a> Tokens<'a> {
-    fn string(&mut self) -> Token<'a> {
+impl<'a> Lexemes<'a> {
+    fn string(&mut self) -> Lexeme<'a> {
         let mut escaped = false;
         let end = self.rest.bytes().skip(1).position(|byte| {
             let ends = byte == b'"' && !escaped;
@@ -91,20 +93,20 @@ impl<'a> Tokens<'a> {
             ends
         });
         let text = self.take(end.map_or(self.rest.len(), |end| end + 2));
-        self.skip_blanks();
+        self.skip_whitespace();
         if self.rest.starts_with(':') {
             self.take(1);
-            return Token::Name(text);
+            return Lexeme::Key(text);
         }
-        Token::String(text)
+        Lexeme::String(text)
     }
 
-    fn one(&mut self, token: Token<'a>) -> Token<'a> {
+    fn one(&mut self, token: Lexeme<'a>) -> Lexeme<'a> {
         self.take(1);
         token
     }
 
-    fn skip_blanks(&mut self) {
+    fn skip_whitespace(&mut self) {
         self.rest = self.rest.trim_start_matches([' ', '\t', '\r', '\n']);
     }
 
@@ -124,53 +126,53 @@ impl<'a> Tokens<'a> {
 mod tests {
     use super::*;
 
-    fn told(json: &str) -> Vec<Token<'_>> {
-        tokens(serde_json::from_str(json).unwrap()).collect()
+    fn lex(json: &str) -> Vec<Lexeme<'_>> {
+        lexemes(serde_json::from_str(json).unwrap()).collect()
     }
 
     #[test]
-    fn a_text_is_told_as_it_is_written() {
-        use Token::{ArrayBegin, Comma, End, Name, Number, ObjectBegin, String, Word};
+    fn splits_json_into_verbatim_lexemes() {
+        use Lexeme::{ArrayBegin, Comma, End, Key, Literal, Number, ObjectBegin, String};
         assert_eq!(
-            told(
+            lex(
                 " { \"a\\\"\" :\t[1.50e+3,-0 ] , \"b\\\\\":\"\\\\\\\"\", \"\":{}, \"c\":[true,null] } "
             ),
             [
                 ObjectBegin,
-                Name("\"a\\\"\""),
+                Key("\"a\\\"\""),
                 ArrayBegin,
                 Number("1.50e+3"),
                 Comma,
                 Number("-0"),
                 End,
                 Comma,
-                Name("\"b\\\\\""),
+                Key("\"b\\\\\""),
                 String("\"\\\\\\\"\""),
                 Comma,
-                Name("\"\""),
+                Key("\"\""),
                 ObjectBegin,
                 End,
                 Comma,
-                Name("\"c\""),
+                Key("\"c\""),
                 ArrayBegin,
-                Word,
+                Literal,
                 Comma,
-                Word,
+                Literal,
                 End,
                 End,
             ]
         );
-        assert_eq!(told("\"a:\""), [String("\"a:\"")]);
+        assert_eq!(lex("\"a:\""), [String("\"a:\"")]);
     }
 
     #[test]
-    fn escapes_are_text_and_halves_of_pairs_are_none() {
+    fn unescapes_all_but_unpaired_surrogates() {
         assert_eq!(
-            text(r#""\ud83d\ude00\n\u00e4""#).as_deref(),
+            unescape(r#""\ud83d\ude00\n\u00e4""#).as_deref(),
             Some("\u{1f600}\nä")
         );
         for half in [r#""\ud83d""#, r#""\ude00\ud83d""#, r#""a\ud83dz""#] {
-            assert_eq!(text(half), None, "{half}");
+            assert_eq!(unescape(half), None, "{half}");
         }
     }
 }

@@ -1,30 +1,31 @@
-//! What both functions need: who calls, from which origin, with which organization credential, and how to talk to
-//! Airbyte about it.
+//! What both functions share: the caller, the organization's credential, and the client for Airbyte.
 //!
-//! A request goes through the modules in this order:
+//! The modules form levels. A file imports from its own level or a lower one, and no imports form a circle;
+//! `tests/levels.rs` holds both.
 //!
-//! 1. [`respond`] takes the Lambda event, hands it to the function's handler and turns whatever comes back, a panic
-//!    included, into an HTTP answer and one log line ([`telemetry`]).
-//! 2. [`event`] is the API Gateway event, [`caller`] and [`origin`] decide who asks and for which page, and [`body`]
-//!    reads the JSON body, collecting every fault in it.
-//! 3. [`mint`] gets a user-scoped token: [`organization`] holds the credential, [`airbyte`] makes the calls, [`token`]
-//!    decodes what came.
-//! 4. [`problem`] says how each error looks from outside.
+//! | level | modules | contents |
+//! | --- | --- | --- |
+//! | 0 | [`field_error`], [`outcome`], [`json`], [`invocation`], [`http_client`] | what every module may use |
+//! | 1 | [`aws`], [`request`] | AWS SDK plumbing; the caller, the origin and the body of a request |
+//! | 2 | [`config`], [`airbyte`] | the environment's variables; the client for Airbyte, its tokens and its errors |
+//! | 3 | [`credential`] | the organization's credential: Secrets Manager, exchange, rotation |
+//! | 4 | [`mint`] | a user-scoped token, from all of these |
+//! | 5 | [`problem`], [`telemetry`] | errors as HTTP responses; log line and metrics |
+//! | 6 | [`lambda`] | events in, responses out, panics |
+//! | 7 | [`app`] | what `main` composes |
 
 pub mod airbyte;
-pub mod body;
-pub mod caller;
+pub mod app;
+pub mod aws;
 pub mod config;
-pub mod event;
+pub mod credential;
+pub mod field_error;
 pub mod http_client;
 pub mod invocation;
 pub mod json;
+pub mod lambda;
 pub mod mint;
-pub mod organization;
-pub mod origin;
+pub mod outcome;
 pub mod problem;
-pub mod respond;
-pub mod secrets_manager;
-pub mod start;
+pub mod request;
 pub mod telemetry;
-pub mod token;

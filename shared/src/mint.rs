@@ -2,19 +2,19 @@
 
 use uuid::Uuid;
 
+use crate::airbyte::token::{DecodeError, OpaqueToken, UnverifiedToken};
 use crate::airbyte::wire::WidgetTokenRequest;
 use crate::airbyte::{Airbyte, AirbyteError};
-use crate::caller::ExternalUserId;
+use crate::credential::{CredentialError, CredentialStore};
 use crate::invocation::Invocation;
-use crate::organization::{CredentialError, Organization};
-use crate::origin::Origin;
-use crate::token::{DecodeError, OpaqueToken, UnverifiedToken};
+use crate::request::caller::ExternalUserId;
+use crate::request::origin::Origin;
 
 /// Mints user-scoped tokens.
 #[derive(Debug)]
-pub struct Mint {
+pub struct Minter {
     airbyte: Airbyte,
-    organization: Organization,
+    organization: CredentialStore,
     organization_id: Uuid,
 }
 
@@ -27,21 +27,36 @@ pub struct MintedToken {
     pub decoded: UnverifiedToken,
 }
 
-/// Why there is no token.
-#[derive(Debug)]
+/// An error returned by [`Minter::mint`].
+#[derive(Debug, thiserror::Error)]
 pub enum MintError {
-    /// There is no credential to ask with, or Airbyte does not accept it.
-    Credential(CredentialError),
+    /// There is no usable credential.
+    #[error("no usable credential")]
+    Credential(#[source] CredentialError),
     /// The call failed.
-    Airbyte(AirbyteError),
-    /// The call brought something that is no usable token.
-    Token(DecodeError),
+    #[error("failed to mint")]
+    Airbyte(#[source] AirbyteError),
+    /// Airbyte returned a token that cannot be used.
+    #[error("invalid token")]
+    Token(#[source] DecodeError),
 }
 
-impl Mint {
+impl MintError {
+    /// Returns the cause for the log. docs/operations.md lists all causes.
+    #[must_use]
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::Credential(error) => error.cause(),
+            Self::Airbyte(error) => error.cause(),
+            Self::Token(error) => error.cause(),
+        }
+    }
+}
+
+impl Minter {
     /// Mints for one Airbyte organization.
     #[must_use]
-    pub fn new(airbyte: Airbyte, organization: Organization, organization_id: Uuid) -> Self {
+    pub fn new(airbyte: Airbyte, organization: CredentialStore, organization_id: Uuid) -> Self {
         Self {
             airbyte,
             organization,
@@ -81,7 +96,7 @@ impl Mint {
         if is_rejection(&answer) {
             let organization_token = self
                 .organization
-                .token_after_rejection(&organization_token, invocation)
+                .refreshed_token(&organization_token, invocation)
                 .await
                 .map_err(MintError::Credential)?;
             answer = self
@@ -89,12 +104,12 @@ impl Mint {
                 .widget_token(organization_token.secret(), &request, invocation)
                 .await;
             if is_rejection(&answer) {
-                self.organization.note_rejection().await;
+                self.organization.record_rejected().await;
                 return Err(MintError::Credential(CredentialError::Rejected));
             }
         }
         let opaque = answer.map_err(MintError::Airbyte)?;
-        self.organization.note_acceptance().await;
+        self.organization.record_accepted().await;
         let decoded = opaque.decode_unverified().map_err(MintError::Token)?;
         Ok(MintedToken { opaque, decoded })
     }

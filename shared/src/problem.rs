@@ -1,181 +1,153 @@
-//! Errors as callers see them: problem details (RFC 9457), and the one place where each error gets its face.
+//! The single place where errors become HTTP responses: problem details (RFC 9457).
 //!
-//! A `detail` says what to do next. It never carries a token, a secret, a value of a connection configuration, or an
-//! upstream answer that was not understood.
+//! A `detail` states what failed and what to do next. It never contains a token, a secret, a value of a connection
+//! configuration, or text of an upstream response that was not recognized. The `cause` is for the log alone.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::time::Duration;
 
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::airbyte::AirbyteError;
-use crate::caller::{NotTrusted, UserRefused};
-use crate::event::NotAnHttpEvent;
+use crate::airbyte::token::DecodeError;
+use crate::credential::CredentialError;
+use crate::field_error::{FieldError, FieldErrors, MAX_FIELD_ERRORS};
 use crate::mint::MintError;
-use crate::organization::CredentialError;
-use crate::origin::OriginRefused;
-use crate::token::DecodeError;
+use crate::outcome::ProblemType;
+use crate::request::RequestError;
+use crate::request::body::BodyError;
+use crate::request::caller::{CallerError, UserIdError};
+use crate::request::origin::OriginNotAllowed;
 
-/// The kinds of problems. Each has one `type` and one status, and the README documents it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the table below is the documentation")]
-pub enum Kind {
-    InvalidRequest,
-    InvalidToken,
-    Unauthenticated,
-    TokenExpired,
-    Forbidden,
-    OriginNotAllowed,
-    PayloadTooLarge,
-    SourceRejected,
-    RateLimited,
-    InternalError,
-    UpstreamError,
-    CredentialRejected,
-    CredentialUnavailable,
-    UpstreamTimeout,
-}
+/// `Retry-After` where Airbyte rate limits without one.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
-impl Kind {
-    /// The problem's `type` (RFC 9457, section 3.1.1): a relative reference that never changes.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.facts().0
-    }
-
-    /// The HTTP status.
-    #[must_use]
-    pub fn status(self) -> u16 {
-        self.facts().1
-    }
-
-    /// The `title`: the same for each occurrence.
-    #[must_use]
-    pub fn title(self) -> &'static str {
-        self.facts().2
-    }
-
-    #[rustfmt::skip]
-    fn facts(self) -> (&'static str, u16, &'static str) {
-        match self {
-            Self::InvalidRequest        => ("invalid-request", 400, "The request is not valid"),
-            Self::InvalidToken          => ("invalid-token", 400, "The token cannot be read"),
-            Self::Unauthenticated       => ("unauthenticated", 401, "There is no verified caller"),
-            Self::TokenExpired          => ("token-expired", 401, "The token has expired"),
-            Self::Forbidden             => ("forbidden", 403, "The caller may not do this"),
-            Self::OriginNotAllowed      => ("origin-not-allowed", 403, "The origin is not allowed"),
-            Self::PayloadTooLarge       => ("payload-too-large", 413, "The body is too large"),
-            Self::SourceRejected        => ("source-rejected", 422, "Airbyte rejected the source"),
-            Self::RateLimited           => ("rate-limited", 429, "Airbyte limits the rate"),
-            Self::InternalError         => ("internal-error", 500, "Something went wrong here"),
-            Self::UpstreamError         => ("upstream-error", 502, "Airbyte did not answer as it should"),
-            Self::CredentialRejected    => ("credential-rejected", 502, "Airbyte rejected the organization's credential"),
-            Self::CredentialUnavailable => ("credential-unavailable", 503, "The organization's credential is not available"),
-            Self::UpstreamTimeout       => ("upstream-timeout", 504, "Airbyte did not answer in time"),
-        }
-    }
-}
-
-/// One fault in a request's body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fault {
-    /// Where: a JSON pointer (RFC 6901) into the body.
-    pub pointer: String,
-    /// What: it reads on from the name of the place.
-    pub detail: Cow<'static, str>,
-}
-
-impl Fault {
-    /// A fault at a [`pointer()`].
-    pub fn new(pointer: String, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            pointer,
-            detail: detail.into(),
-        }
-    }
-}
-
-/// A JSON pointer (RFC 6901) of its parts. Very long names are cut: they are somebody's input, sent back.
-pub fn pointer<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
-    const LONGEST: usize = 100;
-    let mut pointer = String::new();
-    for part in parts {
-        pointer.push('/');
-        for c in part.chars().take(LONGEST) {
-            match c {
-                '~' => pointer.push_str("~0"),
-                '/' => pointer.push_str("~1"),
-                c => pointer.push(c),
-            }
-        }
-    }
-    pointer
-}
-
-/// One problem, ready to be sent.
+/// A problem, ready to be sent.
 #[derive(Debug, Clone)]
 pub struct Problem {
-    kind: Kind,
+    r#type: ProblemType,
     detail: Cow<'static, str>,
-    faults: Vec<Fault>,
-    retry_after: Option<u64>,
+    errors: FieldErrors,
+    retry_after: Option<Duration>,
+    cause: Option<&'static str>,
 }
 
 impl Problem {
-    /// The most faults that are told at once, so that a hostile body cannot order a huge answer.
-    pub const MOST_FAULTS: usize = 50;
-
-    /// A problem of this kind; `detail` says what to do next.
-    pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+    /// Creates a problem; `detail` says what failed and what to do next.
+    pub fn new(problem_type: ProblemType, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            kind,
+            r#type: problem_type,
             detail: detail.into(),
-            faults: Vec::new(),
+            errors: FieldErrors::default(),
             retry_after: None,
+            cause: None,
         }
     }
 
-    /// With the body's faults, the first [`MOST_FAULTS`](Self::MOST_FAULTS) of them.
+    /// Adds the invalid fields of the body.
     #[must_use]
-    pub fn with_faults(mut self, faults: Vec<Fault>) -> Self {
-        self.faults = faults;
-        if self.faults.len() > Self::MOST_FAULTS {
-            self.faults.truncate(Self::MOST_FAULTS);
-            self.detail
-                .to_mut()
-                .push_str(" Only the first of them are listed.");
+    pub fn with_errors(mut self, errors: FieldErrors) -> Self {
+        if errors.is_truncated() {
+            let notice = format!(" Only the first {MAX_FIELD_ERRORS} errors are listed.");
+            self.detail.to_mut().push_str(&notice);
         }
+        self.errors = errors;
         self
     }
 
-    /// Its kind.
+    /// Adds the cause, which the log names and the caller never sees. docs/operations.md lists all causes.
     #[must_use]
-    pub fn kind(&self) -> Kind {
-        self.kind
+    pub fn with_cause(self, cause: &'static str) -> Self {
+        Self {
+            cause: Some(cause),
+            ..self
+        }
     }
 
-    /// What to do next.
+    /// Creates an `internal-error` problem, for a bug.
+    #[must_use]
+    pub fn internal(cause: &'static str) -> Self {
+        Self::new(
+            ProblemType::InternalError,
+            "The request failed because of an internal error. Retry; if it persists, report the `requestId`.",
+        )
+        .with_cause(cause)
+    }
+
+    /// Creates a `rate-limited` problem with Airbyte's `Retry-After`, at least one second.
+    #[must_use]
+    pub fn rate_limited(retry_after: Option<Duration>) -> Self {
+        let wait = retry_after.unwrap_or(DEFAULT_RETRY_AFTER);
+        let seconds = (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1);
+        let unit = if seconds == 1 { "second" } else { "seconds" };
+        Self {
+            retry_after: Some(Duration::from_secs(seconds)),
+            ..Self::new(
+                ProblemType::RateLimited,
+                format!("Airbyte is rate limiting requests. Retry in {seconds} {unit}."),
+            )
+        }
+    }
+
+    /// The type.
+    #[must_use]
+    pub fn problem_type(&self) -> ProblemType {
+        self.r#type
+    }
+
+    /// What failed and what to do next.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// The faults of the body, if it is about the body.
+    /// The invalid fields of the body.
     #[must_use]
-    pub fn faults(&self) -> &[Fault] {
-        &self.faults
+    pub fn errors(&self) -> &[FieldError] {
+        self.errors.as_slice()
     }
 
-    /// The `Retry-After` header's value, in seconds.
+    /// The value of the `Retry-After` header, whole seconds.
     #[must_use]
-    pub fn retry_after(&self) -> Option<u64> {
+    pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// The body, `application/problem+json`.
+    /// The cause, for the log.
     #[must_use]
-    pub fn to_json(&self, request_id: &str) -> String {
+    pub fn cause(&self) -> Option<&'static str> {
+        self.cause
+    }
+
+    /// Returns the HTTP response, `application/problem+json`.
+    #[must_use]
+    pub fn to_response(&self, request_id: &str) -> Response<String> {
+        let mut response = Response::new(self.to_json(request_id));
+        *response.status_mut() =
+            StatusCode::from_u16(self.r#type.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if let Some(wait) = self.retry_after {
+            headers.insert(RETRY_AFTER, wait.as_secs().into());
+        }
+        // RFC 9110, section 15.5.2: a 401 must carry a challenge (RFC 6750, section 3).
+        let challenge = match self.r#type {
+            ProblemType::Unauthenticated => Some("Bearer"),
+            ProblemType::TokenExpired => Some("Bearer error=\"invalid_token\""),
+            _ => None,
+        };
+        if let Some(challenge) = challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        response
+    }
+
+    fn to_json(&self, request_id: &str) -> String {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Details<'a> {
@@ -185,111 +157,108 @@ impl Problem {
             detail: &'a str,
             request_id: &'a str,
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
-            errors: &'a [Fault],
+            errors: &'a [FieldError],
         }
         let details = Details {
-            r#type: self.kind.name(),
-            title: self.kind.title(),
-            status: self.kind.status(),
+            r#type: self.r#type.as_str(),
+            title: self.r#type.title(),
+            status: self.r#type.status(),
             detail: &self.detail,
             request_id,
-            errors: &self.faults,
+            errors: self.errors(),
         };
         serde_json::to_string(&details).unwrap_or_default()
     }
+}
 
-    /// A body that has these faults.
-    #[must_use]
-    pub fn faulty_body(faults: Vec<Fault>) -> Self {
+impl From<FieldErrors> for Problem {
+    fn from(errors: FieldErrors) -> Self {
         Self::new(
-            Kind::InvalidRequest,
-            "The body has faults; `errors` tells each with its place. Mend them and send it again.",
+            ProblemType::InvalidRequest,
+            "The request body is invalid. Fix the fields listed in `errors` and try again.",
         )
-        .with_faults(faults)
-    }
-
-    /// What must not happen did.
-    #[must_use]
-    pub fn internal() -> Self {
-        Self::new(
-            Kind::InternalError,
-            "The request was not carried out to its end. Try again.",
-        )
-    }
-
-    /// Airbyte asks to wait; without a time of its own, a few seconds. At once is no time: it was tried again already.
-    #[must_use]
-    pub fn rate_limited(retry_after: Option<Duration>) -> Self {
-        const DEFAULT: u64 = 5;
-        let seconds = retry_after.map_or(DEFAULT, |wait| {
-            (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
-        });
-        let mut problem = Self::new(
-            Kind::RateLimited,
-            format!("Airbyte limits the rate. Try again in {seconds} s."),
-        );
-        problem.retry_after = Some(seconds);
-        problem
+        .with_errors(errors)
     }
 }
 
-impl From<NotAnHttpEvent> for Problem {
-    fn from(NotAnHttpEvent: NotAnHttpEvent) -> Self {
-        Self::new(
-            Kind::InvalidRequest,
-            "This is not an HTTP request from API Gateway (payload format 2.0). Call the API's address.",
-        )
-    }
-}
-
-impl From<NotTrusted> for Problem {
-    fn from(error: NotTrusted) -> Self {
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        let invalid = |detail: Cow<'static, str>| Self::new(ProblemType::InvalidRequest, detail);
         match error {
-            NotTrusted::Nobody => Self::new(
-                Kind::Unauthenticated,
-                "API Gateway verified no caller. Send a JWT that the API's authorizer accepts, or sign the request with \
-                 IAM.",
+            BodyError::TooLarge { limit } => Self::new(
+                ProblemType::PayloadTooLarge,
+                format!("The request body is larger than {limit}. Send a smaller one."),
             ),
-            NotTrusted::EndUserSignature => Self::new(
-                Kind::Forbidden,
-                "IAM callers are trusted backends, and this signature is that of an end user (a Cognito identity pool). \
-                 Call from the backend, or send the user's JWT.",
-            ),
-        }
-    }
-}
-
-impl From<UserRefused> for Problem {
-    fn from(error: UserRefused) -> Self {
-        match error {
-            UserRefused::Claim => Self::new(
-                Kind::Forbidden,
-                "The verified JWT does not say who the user is. The claim that holds the user's id (see \
-                 EXTERNAL_USER_ID_CLAIM) must be there and hold 1 to 256 characters, no control characters, no white \
-                 space at the ends.",
-            ),
-            UserRefused::SomebodyElse => Self::new(
-                Kind::Forbidden,
-                "`externalUserId` is not the user of the JWT. Leave it out: the JWT says who the user is.",
-            ),
-            UserRefused::Missing | UserRefused::Malformed => {
-                Self::faulty_body(error.fault().into_iter().collect())
+            BodyError::NotUtf8 => {
+                invalid("The request body is not valid UTF-8. Send JSON encoded as UTF-8.".into())
             }
+            BodyError::NotJson { line, column } => invalid(
+                format!("The request body is not valid JSON (line {line}, column {column}). Send a JSON object.")
+                    .into(),
+            ),
+            BodyError::NotAnObject => invalid("The request body must be a JSON object.".into()),
+            BodyError::Invalid(errors) => errors.into(),
         }
     }
 }
 
-impl From<OriginRefused> for Problem {
-    fn from(error: OriginRefused) -> Self {
+impl From<RequestError> for Problem {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Body(error) => error.into(),
+            RequestError::UserId(error) => error.into(),
+        }
+    }
+}
+
+impl From<CallerError> for Problem {
+    fn from(error: CallerError) -> Self {
+        match error {
+            CallerError::Unauthenticated => Self::new(
+                ProblemType::Unauthenticated,
+                "No verified caller. Send a bearer token that the API's authorizer accepts, or sign the request with \
+                 SigV4.",
+            ),
+            CallerError::CognitoIdentity => Self::new(
+                ProblemType::Forbidden,
+                "The request is signed by an end user (a Cognito identity pool), but only a trusted backend may use an \
+                 IAM signature. Call from the backend, or send the user's JWT.",
+            ),
+        }
+    }
+}
+
+impl From<UserIdError> for Problem {
+    fn from(error: UserIdError) -> Self {
+        match error {
+            UserIdError::InvalidClaim => Self::new(
+                ProblemType::Forbidden,
+                "The verified JWT does not identify the user. The claim named by EXTERNAL_USER_ID_CLAIM must be a string \
+                 of 1 to 256 characters, without control characters and without leading or trailing whitespace.",
+            ),
+            UserIdError::Mismatch => Self::new(
+                ProblemType::Forbidden,
+                "`externalUserId` does not match the user of the JWT. Omit it: the JWT identifies the user.",
+            ),
+            UserIdError::Missing | UserIdError::Malformed => error
+                .field_error()
+                .into_iter()
+                .collect::<FieldErrors>()
+                .into(),
+        }
+    }
+}
+
+impl From<OriginNotAllowed> for Problem {
+    fn from(error: OriginNotAllowed) -> Self {
         let what = match error {
-            OriginRefused::Header => "The page's origin",
-            OriginRefused::Body => "The `allowedOrigin` of the body",
+            OriginNotAllowed::Header => "The `Origin` header",
+            OriginNotAllowed::Body => "`allowedOrigin`",
         };
         Self::new(
-            Kind::OriginNotAllowed,
+            ProblemType::OriginNotAllowed,
             format!(
-                "{what} is not in the list of allowed origins (ALLOWED_ORIGINS). Call from a page in the list, or have \
-                 the origin added."
+                "{what} is not an allowed origin. Call from an allowed origin, or add it to ALLOWED_ORIGINS."
             ),
         )
     }
@@ -298,9 +267,9 @@ impl From<OriginRefused> for Problem {
 impl From<DecodeError> for Problem {
     fn from(error: DecodeError) -> Self {
         Self::new(
-            Kind::InvalidToken,
+            ProblemType::InvalidToken,
             format!(
-                "`token` cannot be read: {error}. Send the `token` of POST /token as it came, or leave it out."
+                "`token` is invalid: {error}. Send the value returned by `POST /token` unchanged, or omit it."
             ),
         )
     }
@@ -308,118 +277,150 @@ impl From<DecodeError> for Problem {
 
 impl From<MintError> for Problem {
     fn from(error: MintError) -> Self {
-        match error {
+        let cause = error.cause();
+        let problem = match error {
             MintError::Credential(CredentialError::Secret(_)) => Self::new(
-                Kind::CredentialUnavailable,
-                "The organization's credential cannot be read at the moment. Try again later; if it lasts, the owner \
-                 finds the reason in the function's log.",
+                ProblemType::CredentialUnavailable,
+                "The organization's credential cannot be read. Retry later; if it persists, see the function's logs for \
+                 the cause.",
             ),
             MintError::Credential(CredentialError::Rejected) => Self::new(
-                Kind::CredentialRejected,
-                "Airbyte does not accept the organization's credential. The owner must renew it in Secrets Manager.",
+                ProblemType::CredentialRejected,
+                "Airbyte rejected the organization's credential. The operator must renew it in Secrets Manager.",
             ),
             MintError::Credential(CredentialError::Exchange(error)) | MintError::Airbyte(error) => {
                 error.into()
             }
             MintError::Token(error) => Self::new(
-                Kind::UpstreamError,
-                format!("Airbyte answered with a token that cannot be used: {error}."),
+                ProblemType::UpstreamError,
+                format!("Airbyte returned an invalid token: {error}. Retry later."),
             ),
-        }
+        };
+        problem.with_cause(cause)
     }
 }
 
-/// For calls that may be repeated without harm; a create that failed has more to say, and says it itself.
+/// For idempotent calls. A failed create also says whether the source may have been created: create-source does that.
 impl From<AirbyteError> for Problem {
     fn from(error: AirbyteError) -> Self {
-        let upstream = |detail: &'static str| Self::new(Kind::UpstreamError, detail);
-        match error {
-            AirbyteError::TimedOut | AirbyteError::ConnectTimedOut => Self::new(
-                Kind::UpstreamTimeout,
-                "Airbyte did not answer in time. Try again.",
+        let cause = error.cause();
+        let upstream = |detail: &'static str| Self::new(ProblemType::UpstreamError, detail);
+        let problem = match error {
+            AirbyteError::Timeout | AirbyteError::ConnectTimeout => Self::new(
+                ProblemType::UpstreamTimeout,
+                "Airbyte did not respond in time. Retry.",
             ),
-            AirbyteError::Unreachable => upstream("Airbyte cannot be reached. Try again later."),
-            AirbyteError::NoTls => upstream(
-                "No secure connection to Airbyte can be opened. The owner finds the reason in the function's log.",
+            AirbyteError::Connect => upstream("Could not connect to Airbyte. Retry later."),
+            AirbyteError::Tls => upstream(
+                "The TLS handshake with Airbyte failed. See the function's logs for the cause.",
             ),
-            AirbyteError::ConnectionLost => upstream("The connection to Airbyte broke. Try again."),
-            AirbyteError::NotUnderstood => {
-                upstream("Airbyte answered with something that is not understood. Try again later.")
+            AirbyteError::ConnectionLost => upstream("The connection to Airbyte was lost. Retry."),
+            AirbyteError::InvalidResponse => {
+                upstream("Airbyte returned an invalid response. Retry later.")
             }
-            AirbyteError::Refused(refusal) if refusal.status == 429 => {
-                Self::rate_limited(refusal.retry_after)
+            AirbyteError::Status(response) if response.status == 429 => {
+                Self::rate_limited(response.retry_after)
             }
-            AirbyteError::Refused(refusal) => {
-                let mut detail = format!("Airbyte answered with status {}.", refusal.status);
-                let _ = write!(
-                    detail,
-                    " {}",
-                    if refusal.status >= 500 {
-                        "Try again later."
-                    } else {
-                        "The owner should check the configuration of this API against the Airbyte account."
-                    }
-                );
-                Self::new(Kind::UpstreamError, detail)
+            AirbyteError::Status(response) => {
+                let advice = if response.status >= 500 {
+                    "Retry later."
+                } else {
+                    "The operator must check the configuration against the Airbyte account."
+                };
+                Self::new(
+                    ProblemType::UpstreamError,
+                    format!("Airbyte returned status {}. {advice}", response.status),
+                )
             }
-        }
+        };
+        problem.with_cause(cause)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::field_error::json_pointer;
     use serde_json::{Value, json};
 
     #[test]
-    fn a_problem_is_rfc_9457_json_with_its_request_id() {
-        let problem = Problem::new(Kind::InvalidRequest, "Mend it.").with_faults(vec![Fault::new(
-            pointer(["a/b", "c~d", "0"]),
-            "must be a string",
-        )]);
-        let json: Value = serde_json::from_str(&problem.to_json("r-1")).unwrap();
+    fn serializes_problem_details() {
+        let errors = [FieldError::new(json_pointer(["a"]), "must be a string")];
+        let problem = Problem::from(errors.into_iter().collect::<FieldErrors>());
+
+        let response = problem.to_response("r-1");
+
+        assert_eq!(response.status(), 400);
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        let json: Value = serde_json::from_str(response.body()).unwrap();
         assert_eq!(
             json,
             json!({
-                "type": "invalid-request", "title": "The request is not valid", "status": 400, "detail": "Mend it.",
-                "requestId": "r-1", "errors": [{"pointer": "/a~1b/c~0d/0", "detail": "must be a string"}],
+                "type": "invalid-request", "title": "Invalid request", "status": 400,
+                "detail": "The request body is invalid. Fix the fields listed in `errors` and try again.",
+                "requestId": "r-1", "errors": [{"pointer": "/a", "detail": "must be a string"}],
             })
         );
     }
 
     #[test]
-    fn only_problems_of_the_body_have_errors() {
-        let json = Problem::new(Kind::UpstreamTimeout, "Again.").to_json("r");
-        assert!(!json.contains("errors"), "{json}");
+    fn sends_no_cause_and_no_empty_errors() {
+        let response = Problem::from(AirbyteError::Timeout).to_response("r");
+
+        assert_eq!(
+            response.body(),
+            r#"{"type":"upstream-timeout","title":"Airbyte request timed out","status":504,"detail":"Airbyte did not respond in time. Retry.","requestId":"r"}"#
+        );
     }
 
     #[test]
-    fn a_hostile_body_gets_a_bounded_answer() {
-        let fault = Fault::new(pointer([&*"x".repeat(10_000)]), "is not known");
-        assert_eq!(fault.pointer.len(), 101);
-        let problem =
-            Problem::new(Kind::InvalidRequest, "Mend it.").with_faults(vec![fault; 1_000]);
-        assert_eq!(problem.faults().len(), Problem::MOST_FAULTS);
+    fn sends_challenge_with_401_only() {
+        for (problem_type, challenge) in [
+            (ProblemType::Unauthenticated, Some("Bearer")),
+            (
+                ProblemType::TokenExpired,
+                Some("Bearer error=\"invalid_token\""),
+            ),
+            (ProblemType::Forbidden, None),
+        ] {
+            let response = Problem::new(problem_type, "x").to_response("r");
+            let header = response.headers().get(WWW_AUTHENTICATE);
+            assert_eq!(
+                header.map(|value| value.to_str().unwrap()),
+                challenge,
+                "{problem_type:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn says_when_errors_are_truncated() {
+        let error = FieldError::new(json_pointer(["x"]), "unknown field");
+        let errors: FieldErrors = std::iter::repeat_n(error, 1_000).collect();
+
+        let problem = Problem::from(errors);
+
+        assert_eq!(problem.errors().len(), MAX_FIELD_ERRORS);
         assert_eq!(
             problem.detail(),
-            "Mend it. Only the first of them are listed."
+            "The request body is invalid. Fix the fields listed in `errors` and try again. Only the first 50 errors are \
+             listed."
         );
     }
 
     #[test]
-    fn a_wait_is_rounded_up_to_whole_seconds_and_is_one_at_least() {
-        assert_eq!(
-            Problem::rate_limited(Some(Duration::ZERO)).retry_after(),
-            Some(1)
-        );
-        assert_eq!(
-            Problem::rate_limited(Some(Duration::from_millis(1_200))).retry_after(),
-            Some(2)
-        );
-        assert_eq!(
-            Problem::rate_limited(Some(Duration::from_secs(3))).retry_after(),
-            Some(3)
-        );
-        assert_eq!(Problem::rate_limited(None).retry_after(), Some(5));
+    fn rounds_retry_after_up_to_at_least_one_second() {
+        for (retry_after, seconds, detail) in [
+            (Some(Duration::ZERO), 1, "Retry in 1 second."),
+            (Some(Duration::from_millis(1_200)), 2, "Retry in 2 seconds."),
+            (Some(Duration::from_secs(3)), 3, "Retry in 3 seconds."),
+            (None, 5, "Retry in 5 seconds."),
+        ] {
+            let problem = Problem::rate_limited(retry_after);
+            assert_eq!(problem.retry_after(), Some(Duration::from_secs(seconds)));
+            assert!(problem.detail().ends_with(detail), "{}", problem.detail());
+            let response = problem.to_response("r");
+            assert_eq!(response.headers()[RETRY_AFTER], seconds.to_string());
+        }
     }
 }

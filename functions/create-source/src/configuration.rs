@@ -1,49 +1,51 @@
-//! What a connection configuration must be before it is passed on.
+//! Validation of a connection configuration before it is passed on.
 //!
-//! It is Airbyte's to judge, and goes on as the text that came. But readers of JSON disagree about some texts: which of
-//! two equal names counts, what a lone surrogate is, how deep is too deep (RFC 8259, sections 4, 6, 8.2 and 9). Such a
-//! text might be checked as one thing and used as another, so it is refused.
+//! Airbyte validates the contents, and receives the caller's JSON verbatim. But JSON parsers disagree about some inputs:
+//! which of two duplicate keys counts, what an unpaired surrogate is, how deep is too deep (RFC 8259, sections 4, 6, 8.2
+//! and 9). Such an input could be validated as one value and interpreted as another (a parser differential), so it is
+//! rejected.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::iter;
 
 use serde_json::value::RawValue;
-use shared::body::HALF_A_PAIR;
-use shared::json::{self, Token};
-use shared::problem::{Fault, Problem, pointer};
+use shared::field_error::{FieldError, FieldErrors, json_pointer};
+use shared::json::{self, Lexeme};
+use shared::request::body::UNPAIRED_SURROGATE;
 
-/// The deepest nesting. Connector specifications have less than ten levels.
-pub const DEEPEST: usize = 64;
+/// The maximum depth of nesting. Connector specifications have less than ten levels.
+pub const MAX_DEPTH: usize = 64;
 
-/// Stands in a pointer for a name that is no text.
-const NO_TEXT: &str = "\u{fffd}";
+/// Replaces a key that is not valid Unicode in JSON pointers.
+const REPLACEMENT: &str = "\u{fffd}";
 
-/// All faults of a configuration, each with a pointer that begins with `name`. What is nested too deeply is not looked
-/// into.
+/// Returns all field errors of a configuration, with pointers that start with `key`. What is nested too deeply is not
+/// validated.
 ///
-/// Takes time and memory in proportion to the text's length. serde itself would stop at the first string or number that
-/// it cannot hold, and leave the others untold.
+/// Takes time and memory in proportion to the length. serde alone would stop at the first string or number that it cannot
+/// represent, and not report the others.
 #[must_use]
-pub fn faults(configuration: &RawValue, name: &str) -> Vec<Fault> {
-    let mut walk = Walk {
-        name,
-        inside: Vec::new(),
-        faults: Vec::new(),
+pub fn validate(configuration: &RawValue, key: &str) -> FieldErrors {
+    let mut validator = Validator {
+        key,
+        path: Vec::new(),
+        errors: FieldErrors::default(),
     };
-    for token in json::tokens(configuration) {
-        if !walk.step(token) {
+    for lexeme in json::lexemes(configuration) {
+        if !validator.step(lexeme) || validator.errors.is_truncated() {
             break;
         }
     }
-    walk.faults
+    validator.errors
 }
 
-/// One pass over the tokens.
-struct Walk<'a> {
-    name: &'a str,
-    /// The containers around the place where the walk is.
-    inside: Vec<Container<'a>>,
-    faults: Vec<Fault>,
+/// The state of one pass over the lexemes.
+struct Validator<'a> {
+    key: &'a str,
+    /// The containers around the current lexeme.
+    path: Vec<Container<'a>>,
+    errors: FieldErrors,
 }
 
 enum Container<'a> {
@@ -51,86 +53,83 @@ enum Container<'a> {
         index: usize,
     },
     Object {
-        names: HashSet<Cow<'a, str>>,
-        member: Cow<'a, str>,
+        keys: HashSet<Cow<'a, str>>,
+        current: Cow<'a, str>,
     },
 }
 
-impl<'a> Walk<'a> {
-    /// Looks at the next token; `false` if none after it is to be looked at.
-    fn step(&mut self, token: Token<'a>) -> bool {
-        match token {
-            Token::ObjectBegin => {
+impl<'a> Validator<'a> {
+    /// Validates the next lexeme; `false` to stop.
+    fn step(&mut self, lexeme: Lexeme<'a>) -> bool {
+        match lexeme {
+            Lexeme::ObjectBegin => {
                 return self.enter(Container::Object {
-                    names: HashSet::new(),
-                    member: Cow::Borrowed(""),
+                    keys: HashSet::new(),
+                    current: Cow::Borrowed(""),
                 });
             }
-            Token::ArrayBegin => return self.enter(Container::Array { index: 0 }),
-            Token::End => {
-                self.inside.pop();
+            Lexeme::ArrayBegin => return self.enter(Container::Array { index: 0 }),
+            Lexeme::End => {
+                self.path.pop();
             }
-            Token::Comma => {
-                if let Some(Container::Array { index }) = self.inside.last_mut() {
+            Lexeme::Comma => {
+                if let Some(Container::Array { index }) = self.path.last_mut() {
                     *index += 1;
                 }
             }
-            Token::Name(quoted) => self.name(quoted),
-            Token::String(quoted) => {
-                if json::text(quoted).is_none() {
-                    self.fault(HALF_A_PAIR);
+            Lexeme::Key(quoted) => self.key(quoted),
+            Lexeme::String(quoted) => {
+                if json::unescape(quoted).is_none() {
+                    self.reject(UNPAIRED_SURROGATE);
                 }
             }
-            Token::Number(number) => {
+            Lexeme::Number(number) => {
                 if serde_json::from_str::<f64>(number).is_err() {
-                    self.fault("is a number that no double holds");
+                    self.reject("is out of range for a 64-bit float");
                 }
             }
-            Token::Word => {}
+            Lexeme::Literal => {}
         }
         true
     }
 
     fn enter(&mut self, container: Container<'a>) -> bool {
-        if self.inside.len() == DEEPEST {
-            self.fault("is nested too deeply");
+        if self.path.len() == MAX_DEPTH {
+            self.reject("is nested too deeply");
             return false;
         }
-        self.inside.push(container);
+        self.path.push(container);
         true
     }
 
-    fn name(&mut self, quoted: &'a str) {
-        let Some(Container::Object { names, member }) = self.inside.last_mut() else {
+    fn key(&mut self, quoted: &'a str) {
+        let Some(Container::Object { keys, current }) = self.path.last_mut() else {
             return;
         };
-        let name = json::text(quoted);
-        *member = name.clone().unwrap_or(Cow::Borrowed(NO_TEXT));
-        match name {
-            None => self.fault(HALF_A_PAIR),
-            Some(name) => {
-                if !names.insert(name) {
-                    self.fault("appears more than once");
+        let key = json::unescape(quoted);
+        *current = key.clone().unwrap_or(Cow::Borrowed(REPLACEMENT));
+        match key {
+            None => self.reject(UNPAIRED_SURROGATE),
+            Some(key) => {
+                if !keys.insert(key) {
+                    self.reject("appears more than once");
                 }
             }
         }
     }
 
-    fn fault(&mut self, detail: &'static str) {
-        // One more than are told, so that it is told that there are more.
-        if self.faults.len() > Problem::MOST_FAULTS {
-            return;
-        }
-        let indices: Vec<_> = self
-            .inside
+    fn reject(&mut self, detail: &'static str) {
+        let parts: Vec<_> = self
+            .path
             .iter()
             .map(|container| match container {
                 Container::Array { index } => Cow::Owned(index.to_string()),
-                Container::Object { member, .. } => Cow::Borrowed(&**member),
+                Container::Object { current, .. } => Cow::Borrowed(&**current),
             })
             .collect();
-        let place = std::iter::once(self.name).chain(indices.iter().map(AsRef::as_ref));
-        self.faults.push(Fault::new(pointer(place), detail));
+        let parts = iter::once(self.key).chain(parts.iter().map(AsRef::as_ref));
+        self.errors
+            .push(FieldError::new(json_pointer(parts), detail));
     }
 }
 
@@ -139,31 +138,33 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::Value;
+    use shared::field_error::MAX_FIELD_ERRORS;
 
-    fn told(configuration: &str) -> Vec<String> {
+    fn errors(configuration: &str) -> Vec<String> {
         let configuration = serde_json::from_str(configuration).unwrap();
-        faults(configuration, "c")
+        validate(configuration, "c")
+            .as_slice()
             .iter()
-            .map(|fault| format!("{} {}", fault.pointer, fault.detail))
+            .map(|error| format!("{} {}", error.pointer, error.detail))
             .collect()
     }
 
     #[test]
-    fn what_all_readers_agree_on_is_passed_on() {
+    fn accepts_unambiguous_json() {
         for configuration in [
             "{}",
             r#"{"host": "db", "port": 5432, "ssl": {"mode": null}, "tables": [{"a": 1.5e3}, []], "x": true}"#,
             r#"{"big": 123456789012345678901234567890, "small": -1e-400, "text": "\ud83d\ude00 \u0000"}"#,
             r#"{"a": {"b": 1}, "b": {"a": 1}}"#,
         ] {
-            assert_eq!(told(configuration), [""; 0], "of {configuration}");
+            assert_eq!(errors(configuration), [""; 0], "of {configuration}");
         }
     }
 
     #[test]
-    fn equal_names_are_told_each_at_its_place() {
+    fn rejects_each_duplicate_key() {
         assert_eq!(
-            told(r#"{"a": 1, "a": 2, "b": [{"x/y": 1, "x\u002fy": 2}]}"#),
+            errors(r#"{"a": 1, "a": 2, "b": [{"x/y": 1, "x\u002fy": 2}]}"#),
             [
                 "/c/a appears more than once",
                 "/c/b/0/x~1y appears more than once"
@@ -172,11 +173,11 @@ mod tests {
     }
 
     #[test]
-    fn lone_surrogates_and_numbers_beyond_doubles_are_told_all_of_them() {
-        let surrogate = "holds half of a surrogate pair, which is no text";
-        let number = "is a number that no double holds";
+    fn rejects_each_unpaired_surrogate_and_number_out_of_range() {
+        let surrogate = "contains an unpaired UTF-16 surrogate";
+        let number = "is out of range for a 64-bit float";
         assert_eq!(
-            told(
+            errors(
                 r#"{"a": "\ud800", "b": ["x", "\udc00\ud800", 1e999], "c": {"d": -1E999 , "\ud800": 1, "e": "\\"},
                     "a": "\"\ud800\""}"#
             ),
@@ -193,38 +194,38 @@ mod tests {
     }
 
     #[test]
-    fn a_value_behind_a_name_that_is_no_text_is_not_taken_for_a_name() {
+    fn distinguishes_value_from_invalid_key() {
         assert_eq!(
-            told(
+            errors(
                 r#"{"\ud800": "hunter2", "\ud801": "hunter2", "a": {"\ud800": ["hunter2", 1e999]}}"#
             ),
             [
-                "/c/\u{fffd} holds half of a surrogate pair, which is no text",
-                "/c/\u{fffd} holds half of a surrogate pair, which is no text",
-                "/c/a/\u{fffd} holds half of a surrogate pair, which is no text",
-                "/c/a/\u{fffd}/1 is a number that no double holds",
+                "/c/\u{fffd} contains an unpaired UTF-16 surrogate",
+                "/c/\u{fffd} contains an unpaired UTF-16 surrogate",
+                "/c/a/\u{fffd} contains an unpaired UTF-16 surrogate",
+                "/c/a/\u{fffd}/1 is out of range for a 64-bit float",
             ]
         );
     }
 
     #[test]
-    fn nesting_has_an_end() {
+    fn rejects_deep_nesting() {
         let nested =
             |levels: usize| format!("{}1{}", r#"{"a":"#.repeat(levels), "}".repeat(levels));
-        assert_eq!(told(&nested(DEEPEST)), [""; 0]);
-        let faults = told(&nested(DEEPEST + 1));
+        assert_eq!(errors(&nested(MAX_DEPTH)), [""; 0]);
+        let errors_of_deep = errors(&nested(MAX_DEPTH + 1));
         assert!(
-            faults.len() == 1 && faults[0].ends_with("/a is nested too deeply"),
-            "{faults:?}"
+            errors_of_deep.len() == 1 && errors_of_deep[0].ends_with("/a is nested too deeply"),
+            "{errors_of_deep:?}"
         );
         let arrays = format!(r#"{{"a":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(told(&arrays).len(), 1);
+        assert_eq!(errors(&arrays).len(), 1);
     }
 
     #[test]
-    fn many_faults_take_little_room() {
+    fn limits_errors() {
         let configuration = format!("{{{}\"a\":1}}", "\"a\":1,".repeat(100_000));
-        assert_eq!(told(&configuration).len(), Problem::MOST_FAULTS + 1);
+        assert_eq!(errors(&configuration).len(), MAX_FIELD_ERRORS);
     }
 
     fn json() -> impl Strategy<Value = Value> {
@@ -248,12 +249,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_client_serializes_has_no_fault(value in json()) {
-            prop_assert_eq!(told(&value.to_string()), Vec::<String>::new());
+        fn accepts_serialized_values(value in json()) {
+            prop_assert_eq!(errors(&value.to_string()), Vec::<String>::new());
         }
     }
 
-    /// Texts with few names, so that some are equal, and with what readers disagree about.
+    /// JSON with few keys, so that some are duplicates, and with what parsers disagree about.
     fn strange() -> impl Strategy<Value = String> {
         let name = prop::sample::select(vec!["a", "b", "\\u0061", "\\ud800"]);
         let leaf = prop::sample::select(vec![
@@ -290,10 +291,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_has_no_fault_if_another_reader_finds_every_member_of_it(text in strange()) {
+        fn accepts_what_serde_json_parses_completely(text in strange()) {
             let found = serde_json::from_str(&text).map(|value| members(&value));
             let agreed = found.is_ok_and(|found| found == text.matches("\" :").count());
-            prop_assert_eq!(told(&text).is_empty(), agreed, "{}", text);
+            prop_assert_eq!(errors(&text).is_empty(), agreed, "{}", text);
         }
     }
 }

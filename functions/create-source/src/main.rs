@@ -1,21 +1,22 @@
-//! The `create-source` function's process: see the library for what it does.
+//! The `create-source` function's process. See the library for what it does.
 
 use std::process::ExitCode;
 
 use create_source::State;
-use shared::{respond, start};
+use shared::app::App;
+use shared::lambda;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let state = match start::services().await {
-        Ok(services) => State::new(services),
+    let state = match App::init().await {
+        Ok(app) => State::new(app),
         Err(error) => {
             tracing::error!(%error, "create-source cannot start");
             return ExitCode::FAILURE;
         }
     };
-    respond::serve(create_source::ROUTE, async |event, invocation| {
-        create_source::handle(&state, event, invocation).await
+    lambda::serve(create_source::ROUTE, async |request, invocation| {
+        create_source::handle(&state, request, invocation).await
     })
     .await
 }

@@ -1,82 +1,90 @@
 //! The body of `POST /sources`.
 
 use serde_json::value::RawValue;
-use shared::body::Object;
-use shared::caller::{Caller, ExternalUserId, NAMED_USER};
-use shared::problem::Problem;
-use shared::token::OpaqueToken;
+use shared::airbyte::token::OpaqueToken;
+use shared::request::RequestError;
+use shared::request::body::JsonObject;
+use shared::request::caller::{Caller, ExternalUserId};
 use uuid::Uuid;
 
 use crate::configuration;
 
-/// A body without faults.
-#[derive(Debug)]
+/// A valid body. No `Debug`, because the configuration may contain secrets.
 pub struct SourceRequest<'a> {
     /// `source_config_template_id`.
     pub source_config_template_id: Uuid,
-    /// `connection_configuration`, character by character as it was sent.
+    /// `connection_configuration`, verbatim.
     pub connection_configuration: &'a RawValue,
-    /// `workspace_id`: where the caller believes the source will be.
+    /// `workspace_id`: the workspace that the caller expects.
     pub workspace_id: Option<Uuid>,
     /// `token`: an opaque token from `POST /token`.
     pub token: Option<OpaqueToken>,
-    /// For whom the call is: the caller, or whom a backend names as `externalUserId`.
+    /// The user that the source is for: the caller, or the `externalUserId` that a backend names.
     pub user: ExternalUserId,
 }
 
 impl<'a> SourceRequest<'a> {
-    /// Reads a caller's body; the problem tells every fault in it. `claim` is the one that holds a user's id.
-    pub fn parse(text: &'a str, caller: &Caller<'_>, claim: &str) -> Result<Self, Problem> {
+    /// Parses a caller's body. `claim` is the JWT claim with the user's ID.
+    pub fn parse(text: &'a str, caller: &Caller<'_>, claim: &str) -> Result<Self, RequestError> {
         const TEMPLATE: &str = "source_config_template_id";
         const CONFIGURATION: &str = "connection_configuration";
 
-        let mut body = Object::parse(text)?;
+        let mut body = JsonObject::parse(text)?;
         let template = body.uuid(TEMPLATE);
         body.require(TEMPLATE, template.is_some());
         let configuration = body.raw_object(CONFIGURATION);
         body.require(CONFIGURATION, configuration.is_some());
         if let Some(configuration) = configuration {
-            body.add_faults(configuration::faults(configuration, CONFIGURATION));
+            body.add_errors(configuration::validate(configuration, CONFIGURATION));
         }
         let workspace_id = body.uuid("workspace_id");
         let token = body.string("token").map(OpaqueToken::new);
-        let named_user = body.string(NAMED_USER);
-        let user = body.finish_with_user(caller.external_user_id(claim, named_user.as_deref()))?;
-        match (template, configuration) {
-            (Some(source_config_template_id), Some(connection_configuration)) => Ok(Self {
-                source_config_template_id,
-                connection_configuration,
-                workspace_id,
-                token,
-                user,
-            }),
-            // Their absence is a fault, and `finish` has told it.
-            _ => Err(Problem::internal()),
-        }
+        let user = body.external_user_id(caller, claim);
+        let (source_config_template_id, connection_configuration) =
+            body.build(|| Some((template?, configuration?)))?;
+        Ok(Self {
+            source_config_template_id,
+            connection_configuration,
+            workspace_id,
+            token,
+            user: user?,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use shared::field_error::{FieldErrors, MAX_FIELD_ERRORS};
+    use shared::problem::Problem;
+    use shared::request::body::BodyError;
+    use std::collections::HashMap;
 
-    fn parse(text: &str) -> Result<SourceRequest<'_>, Problem> {
-        let Value::Object(claims) = json!({"sub": "alice"}) else {
-            unreachable!()
-        };
+    fn parse(text: &str) -> Result<SourceRequest<'_>, RequestError> {
+        let claims = HashMap::from([("sub".to_owned(), "alice".to_owned())]);
         SourceRequest::parse(text, &Caller::Jwt(&claims), "sub")
     }
 
+    fn errors(text: &str) -> FieldErrors {
+        match parse(text).err() {
+            Some(RequestError::Body(BodyError::Invalid(errors))) => errors,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
-    fn a_whole_body_is_read_and_its_configuration_not_touched() {
+    fn keeps_configuration_verbatim() {
         let text = r#"{
             "source_config_template_id": "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e01",
             "connection_configuration": { "port":5432.0, "big" : 12345678901234567890123 },
             "workspace_id": "FBA81218-3467-4588-a8d5-a8396cde6c03",
             "token": "opaque"
         }"#;
-        let request = parse(text).unwrap();
+
+        let Ok(request) = parse(text) else {
+            panic!("rejected")
+        };
+
         assert_eq!(
             request.connection_configuration.get(),
             r#"{ "port":5432.0, "big" : 12345678901234567890123 }"#
@@ -90,64 +98,55 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_of_a_body_is_told() {
-        let text = r#"{"connection_configuration": {"a": {"b": 1, "b": 2}}, "workspace_id": 7, "name": "x"}"#;
-        let problem = parse(text).unwrap_err();
-        let pointers: Vec<_> = problem
-            .faults()
-            .iter()
-            .map(|fault| fault.pointer.as_str())
-            .collect();
-        assert_eq!(
-            pointers,
-            [
-                "/source_config_template_id",
-                "/connection_configuration/a/b",
-                "/workspace_id",
-                "/name"
-            ]
-        );
-    }
-
-    #[test]
-    fn an_empty_body_lacks_both_required_members() {
-        for text in ["", "{}"] {
-            let problem = parse(text).unwrap_err();
-            let faults: Vec<_> = problem
-                .faults()
-                .iter()
-                .map(|fault| format!("{} {}", fault.pointer, fault.detail))
-                .collect();
-            assert_eq!(
-                faults,
-                [
+    fn returns_all_field_errors() {
+        let required = vec![
+            "/source_config_template_id is required",
+            "/connection_configuration is required",
+        ];
+        for (text, expected) in [
+            ("", required.clone()),
+            ("{}", required),
+            (
+                r#"{"connection_configuration": {"a": {"b": 1, "b": 2}}, "workspace_id": 7, "name": "x"}"#,
+                vec![
                     "/source_config_template_id is required",
-                    "/connection_configuration is required"
-                ]
-            );
+                    "/connection_configuration/a/b appears more than once",
+                    "/workspace_id must be a UUID, such as 6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e01",
+                    "/name unknown field",
+                ],
+            ),
+        ] {
+            let errors: Vec<_> = errors(text)
+                .as_slice()
+                .iter()
+                .map(|error| format!("{} {}", error.pointer, error.detail))
+                .collect();
+            assert_eq!(errors, expected, "{text}");
         }
     }
 
     #[test]
-    fn the_longest_answer_is_one_that_lambda_takes() {
-        // Each character of these names takes six in JSON, and seven in the JSON around it.
-        let name = format!("\"{}\":", "\\u0001".repeat(100));
-        let deepest = format!("{{{name}1{}}}", format!(",{name}1").repeat(100));
-        let levels = configuration::DEEPEST - 1;
+    fn longest_response_fits_lambdas_limit() {
+        // Each character of these keys takes six bytes in JSON, and seven in the JSON around it.
+        let key = format!("\"{}\":", "\\u0001".repeat(100));
+        let deepest = format!("{{{key}1{}}}", format!(",{key}1").repeat(100));
+        let levels = configuration::MAX_DEPTH - 1;
         let nested = format!(
             "{}{deepest}{}",
-            format!("{{{name}").repeat(levels),
+            format!("{{{key}").repeat(levels),
             "}".repeat(levels)
         );
         let text = format!("{{\"connection_configuration\": {nested}}}");
 
-        let problem = parse(&text).unwrap_err();
-        assert_eq!(problem.faults().len(), Problem::MOST_FAULTS);
-        let answer = serde_json::to_string(&problem.to_json("r")).unwrap();
+        let errors = errors(&text);
+        assert_eq!(errors.as_slice().len(), MAX_FIELD_ERRORS);
+        let response = Problem::from(errors).to_response("r");
+
+        let event = serde_json::to_string(response.body()).unwrap();
+        let bytes = event.len();
         assert!(
-            (1024 * 1024..6 * 1024 * 1024).contains(&answer.len()),
-            "{}",
-            answer.len()
+            (1024 * 1024..6 * 1024 * 1024).contains(&bytes),
+            "{bytes} bytes"
         );
     }
 }

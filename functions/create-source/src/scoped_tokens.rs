@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
-use shared::caller::ExternalUserId;
-use shared::token::UnverifiedToken;
+use shared::airbyte::token::UnverifiedToken;
+use shared::request::caller::ExternalUserId;
 use time::{Duration, OffsetDateTime};
 
 /// The most users whose tokens are kept: about 1.5 KiB each. The one that was longest not used makes room.

@@ -1,59 +1,79 @@
-//! `POST /token`: a verified caller's short-lived Airbyte token, scoped to their own workspace and bound to the page's
-//! origin.
+//! `POST /token`: a verified caller's short-lived Airbyte token, scoped to their workspace and bound to the page's origin.
 
+use lambda_http::http::StatusCode;
+use lambda_http::{Request, Response};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
-use shared::body::{self, Object};
-use shared::caller::{Caller, NAMED_USER};
-use shared::event::HttpEvent;
+use shared::app::App;
 use shared::invocation::Invocation;
+use shared::lambda::{Route, json_response};
 use shared::mint::MintedToken;
+use shared::outcome::Outcome;
 use shared::problem::Problem;
-use shared::respond::{Answer, Outcome};
-use shared::start::Services;
-use shared::telemetry;
+use shared::request::RequestError;
+use shared::request::body::{self, JsonObject};
+use shared::request::caller::{Caller, ExternalUserId};
 use time::format_description::well_known::Rfc3339;
 
 /// The route that API Gateway sends here.
-pub const ROUTE: &str = "POST /token";
+pub const ROUTE: Route = Route {
+    name: "POST /token",
+    success: Outcome::TokenMinted,
+};
 
-/// The largest body, in bytes.
-const MAX_BODY: usize = 64 * 1024;
+/// The maximum size of a body.
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// Answers one request.
+/// Handles one request.
 pub async fn handle(
-    services: &Services,
-    event: &HttpEvent,
+    app: &App,
+    request: &Request,
     invocation: &Invocation,
-) -> Result<Answer, Problem> {
-    let config = &services.config;
-    let caller = Caller::from_authorizer(&event.request_context.authorizer)?;
-    let origin = event.headers.origin.as_deref();
-    config.allowed_origins.choose(origin, None)?;
+) -> Result<Response<String>, Problem> {
+    let config = &app.config;
+    let caller = Caller::from_request(request)?;
+    let header_origin = config.allowed_origins.check_header(request)?;
 
-    let text = body::text(event, MAX_BODY)?;
-    let mut body = Object::parse(&text)?;
-    let allowed_origin = body.string("allowedOrigin");
-    let named_user = body.string(NAMED_USER);
-    let user = caller.external_user_id(&config.external_user_id_claim, named_user.as_deref());
-    let user = body.finish_with_user(user)?;
-    invocation.note_user(telemetry::user_hash(config.organization_id, &user));
+    let body = body::text(request, MAX_BODY_BYTES)?;
+    let TokenRequest {
+        user,
+        allowed_origin,
+    } = TokenRequest::parse(body, &caller, &config.external_user_id_claim)?;
+    invocation.record_user(user.log_id(config.organization_id));
     let origin = config
         .allowed_origins
-        .choose(origin, allowed_origin.as_deref())?;
+        .resolve(header_origin, allowed_origin.as_deref())?;
 
-    let minted = services.mint.mint(&user, origin, invocation).await?;
-    Ok(Answer {
-        status: 200,
-        body: answer(&minted)?,
-        outcome: Outcome::TokenMinted,
-    })
+    let minted = app.minter.mint(&user, origin, invocation).await?;
+    to_response(&minted)
 }
 
-/// What the Embedded Widget takes as it is, and what a front end of one's own needs besides.
+/// The body of `POST /token`.
+struct TokenRequest {
+    /// The user that the token is for.
+    user: ExternalUserId,
+    /// The origin to bind the token to where there is no `Origin` header.
+    allowed_origin: Option<String>,
+}
+
+impl TokenRequest {
+    /// Parses a caller's body. `claim` is the JWT claim with the user's ID.
+    fn parse(text: &str, caller: &Caller<'_>, claim: &str) -> Result<Self, RequestError> {
+        let mut body = JsonObject::parse(text)?;
+        let allowed_origin = body.string("allowedOrigin");
+        let user = body.external_user_id(caller, claim);
+        body.build(|| Some(()))?;
+        Ok(Self {
+            user: user?,
+            allowed_origin,
+        })
+    }
+}
+
+/// The response of `POST /token`; it can be passed to the Embedded Widget unchanged.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct TokenAnswer<'a> {
+struct TokenResponse<'a> {
     token: &'a str,
     scoped_token: &'a str,
     widget_url: &'a str,
@@ -61,17 +81,19 @@ struct TokenAnswer<'a> {
     expires_at: String,
 }
 
-fn answer(minted: &MintedToken) -> Result<String, Problem> {
+fn to_response(minted: &MintedToken) -> Result<Response<String>, Problem> {
     let decoded = &minted.decoded;
-    let answer = TokenAnswer {
+    let expires_at = decoded
+        .expires_at
+        .format(&Rfc3339)
+        .map_err(|_| Problem::internal("serialization"))?;
+    let response = TokenResponse {
         token: minted.opaque.expose(),
         scoped_token: decoded.scoped_token.expose_secret(),
         widget_url: &decoded.widget_url,
         workspace_id: decoded.workspace_id.to_string(),
-        expires_at: decoded
-            .expires_at
-            .format(&Rfc3339)
-            .map_err(|_| Problem::internal())?,
+        expires_at,
     };
-    serde_json::to_string(&answer).map_err(|_| Problem::internal())
+    let body = serde_json::to_string(&response).map_err(|_| Problem::internal("serialization"))?;
+    Ok(json_response(StatusCode::OK, body))
 }

@@ -1,20 +1,21 @@
-//! The `mint-token` function's process: see the library for what it does.
+//! The `mint-token` function's process. See the library for what it does.
 
 use std::process::ExitCode;
 
-use shared::{respond, start};
+use shared::app::App;
+use shared::lambda;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let services = match start::services().await {
-        Ok(services) => services,
+    let app = match App::init().await {
+        Ok(app) => app,
         Err(error) => {
             tracing::error!(%error, "mint-token cannot start");
             return ExitCode::FAILURE;
         }
     };
-    respond::serve(mint_token::ROUTE, async |event, invocation| {
-        mint_token::handle(&services, event, invocation).await
+    lambda::serve(mint_token::ROUTE, async |request, invocation| {
+        mint_token::handle(&app, request, invocation).await
     })
     .await
 }

@@ -8,10 +8,11 @@ use aws_credential_types::Credentials;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::Region;
 use secrecy::ExposeSecret as _;
-use shared::config::{AwsConfig, Config};
-use shared::http_client::{self, SdkConnector};
-use shared::organization;
-use shared::secrets_manager::{SecretError, SecretsManager};
+use shared::aws::{AwsConfig, SdkConnector};
+use shared::config::Config;
+use shared::credential;
+use shared::credential::secrets_manager::{SecretError, SecretsManager};
+use shared::http_client;
 use tokio::time::Instant;
 
 use crate::parameters::Planned;
@@ -96,7 +97,7 @@ async fn secret(config: &Config) -> Finding {
     };
     let manager = SecretsManager::new(&config.aws, config.secret_id.clone(), http);
     let read = match manager.read(Instant::now() + LIMIT).await {
-        Ok(value) => organization::describe(&value),
+        Ok(value) => credential::describe(&value),
         Err(error) => Err(error),
     };
     match read {
@@ -123,7 +124,7 @@ fn remedy(error: &SecretError, secret_id: &str) -> String {
             format!("put a value of one of the formats into it: `aws secretsmanager put-secret-value --secret-id {secret_id} …`")
         }
         SecretError::Answered(_) => "see what this code means in the documentation of GetSecretValue".to_owned(),
-        SecretError::TimedOut | SecretError::Unreachable => {
+        SecretError::Timeout | SecretError::Connect => {
             "check the region, and this machine's network".to_owned()
         }
     }

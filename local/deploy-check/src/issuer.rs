@@ -123,7 +123,7 @@ async fn get<T: DeserializeOwned>(url: &str) -> Result<T, String> {
     if answer.status() != 200 {
         return Err(format!("answers with status {}", answer.status().as_u16()));
     }
-    let body = http_client::read(answer)
+    let body = http_client::read_body(answer)
         .await
         .map_err(|_| "breaks off, or is too large".to_owned())?;
     serde_json::from_slice(&body).map_err(|error| format!("is not what it should be: {error}"))

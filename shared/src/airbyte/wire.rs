@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 use uuid::Uuid;
 
-use crate::json::{self, Token};
-use crate::problem::{Fault, Problem, pointer};
+use crate::field_error::{FieldError, FieldErrors, json_pointer};
+use crate::json::{self, Lexeme};
 
 /// Where an application's id and secret are exchanged.
 pub const APPLICATION_TOKEN_PATH: &str = "/api/v1/account/applications/token";
@@ -84,8 +84,8 @@ fn hyphenated<S: serde::Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S
 pub struct Rejection {
     /// What is wrong on the whole.
     pub message: Option<String>,
-    /// What is wrong with single members of the body.
-    pub faults: Vec<Fault>,
+    /// Invalid fields of the body.
+    pub errors: FieldErrors,
 }
 
 impl Rejection {
@@ -108,7 +108,7 @@ impl Rejection {
             .into_iter()
             .flatten()
             .filter_map(|error| {
-                Some(Fault::new(
+                Some(FieldError::new(
                     String::new(),
                     one_line(error.get("message")?.as_str()?),
                 ))
@@ -117,10 +117,7 @@ impl Rejection {
             message: text("detail")
                 .or_else(|| text("message"))
                 .or_else(|| text("title")),
-            faults: fastapi
-                .chain(micronaut)
-                .take(Problem::MOST_FAULTS)
-                .collect(),
+            errors: fastapi.chain(micronaut).collect(),
         }
     }
 
@@ -141,18 +138,21 @@ impl Rejection {
             .filter(|message| !sent.repeated_in(message))
             .as_deref()
             .map(beginning);
-        for fault in &mut self.faults {
-            fault.detail = match &fault.detail {
-                detail if sent.repeated_in(detail) => Cow::Borrowed("is not valid"),
-                detail => Cow::Owned(beginning(detail)),
+        self.errors = self.errors.map(|error| {
+            let detail = match error.detail {
+                detail if sent.repeated_in(&detail) => Cow::Borrowed("is invalid"),
+                detail => Cow::Owned(beginning(&detail)),
             };
-            let parts = fault.pointer.split('/').skip(1);
+            let parts = error.pointer.split('/').skip(1);
             let safe = parts.take_while(|part| {
                 let text = part.replace("~1", "/").replace("~0", "~");
                 sent.names.contains(&text) || !sent.repeated_in(&text)
             });
-            fault.pointer = safe.fold(String::new(), |pointer, part| pointer + "/" + part);
-        }
+            FieldError::new(
+                safe.fold(String::new(), |pointer, part| pointer + "/" + part),
+                detail,
+            )
+        });
         self
     }
 }
@@ -165,7 +165,7 @@ fn beginning(text: &str) -> String {
 }
 
 /// `{"loc": ["body", "connection_configuration", "host"], "msg": "Field required", "type": "missing"}`.
-fn fastapi_fault(error: &Value) -> Option<Fault> {
+fn fastapi_fault(error: &Value) -> Option<FieldError> {
     /// A configuration has 64 levels at most, and is a member itself.
     const DEEPEST_PLACE: usize = 65;
     /// Bytes. Pointers cut longer names, and of a value that is cut the rest would not be recognised.
@@ -187,8 +187,8 @@ fn fastapi_fault(error: &Value) -> Option<Fault> {
         .take_while(|part| part.len() <= LONGEST_PART)
         .take(DEEPEST_PLACE)
         .collect();
-    Some(Fault::new(
-        pointer(place.iter().map(AsRef::as_ref)),
+    Some(FieldError::new(
+        json_pointer(place.iter().map(AsRef::as_ref)),
         message,
     ))
 }
@@ -219,15 +219,17 @@ const SHORTEST_INSIDE: usize = 4;
 impl Sent {
     fn of(configuration: &RawValue) -> Self {
         let mut sent = Self::default();
-        for token in json::tokens(configuration) {
-            match token {
-                Token::Name(quoted) => sent.names.extend(json::text(quoted).map(Cow::into_owned)),
-                Token::String(quoted) => {
-                    if let Some(text) = json::text(quoted) {
+        for lexeme in json::lexemes(configuration) {
+            match lexeme {
+                Lexeme::Key(quoted) => sent
+                    .names
+                    .extend(json::unescape(quoted).map(Cow::into_owned)),
+                Lexeme::String(quoted) => {
+                    if let Some(text) = json::unescape(quoted) {
                         sent.add(&text);
                     }
                 }
-                Token::Number(number) => {
+                Lexeme::Number(number) => {
                     sent.add(number);
                     // As programs print it.
                     if let Ok(number) = serde_json::from_str::<Number>(number) {
@@ -341,7 +343,8 @@ mod tests {
             "strange",
         ]}));
         let faults: Vec<_> = rejection
-            .faults
+            .errors
+            .as_slice()
             .iter()
             .map(|f| (f.pointer.as_str(), f.detail.as_ref()))
             .collect();
@@ -374,7 +377,10 @@ mod tests {
             &json!({"message": "Bad", "_embedded": {"errors": [{"message": "host: blank"}]}}),
         );
         assert_eq!(micronaut.message.as_deref(), Some("Bad"));
-        assert_eq!(micronaut.faults, [Fault::new(String::new(), "host: blank")]);
+        assert_eq!(
+            micronaut.errors.as_slice(),
+            [FieldError::new(String::new(), "host: blank")]
+        );
     }
 
     #[test]
@@ -406,17 +412,18 @@ mod tests {
         ]}))
         .without(&sent, &token());
         let details: Vec<_> = rejection
-            .faults
+            .errors
+            .as_slice()
             .iter()
             .map(|fault| fault.detail.as_ref())
             .collect();
         assert_eq!(
             details,
             [
-                "is not valid",
-                "is not valid",
-                "is not valid",
-                "is not valid",
+                "is invalid",
+                "is invalid",
+                "is invalid",
+                "is invalid",
                 "must be at least 199, true"
             ]
         );
@@ -441,8 +448,12 @@ mod tests {
             {"loc": ["body", "hunter2"], "msg": "bad"},
         ]}))
         .without(&sent, &token())
-        .faults;
-        let places: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+        .errors;
+        let places: Vec<_> = faults
+            .as_slice()
+            .iter()
+            .map(|fault| fault.pointer.as_str())
+            .collect();
         assert_eq!(places, ["/c/username", "/c", ""]);
         let sent = raw(&json!({"password": "it's \\ back"}));
         // 299 characters, then the value: cutting first would leave its first letter.
@@ -489,7 +500,7 @@ mod tests {
                 rejection,
                 Rejection {
                     message: None,
-                    faults: vec![Fault::new(String::new(), "is not valid")]
+                    errors: FieldErrors::from_iter([FieldError::new(String::new(), "is invalid")])
                 },
                 "{said} of {sent}"
             );
@@ -512,7 +523,10 @@ mod tests {
                 rejection,
                 Rejection {
                     message: None,
-                    faults: vec![Fault::new("/header".to_owned(), "is not valid")]
+                    errors: FieldErrors::from_iter([FieldError::new(
+                        "/header".to_owned(),
+                        "is invalid"
+                    )])
                 }
             );
         }
@@ -542,9 +556,10 @@ mod tests {
         let places = |place: &Value| {
             parse(&json!({"detail": [{"loc": place, "msg": "bad"}]}))
                 .without(&sent, &token())
-                .faults
-                .remove(0)
+                .errors
+                .as_slice()[0]
                 .pointer
+                .clone()
         };
         assert_eq!(places(&json!(["body", "a/b", "x"])), "/a~1b/x");
         assert_eq!(places(&json!(["x", "c/d/e", "y"])), "/x");
@@ -571,7 +586,7 @@ mod tests {
             .without(&raw(&json!([{ "name": value }])), &token());
             let shown = format!("{rejection:?}");
             prop_assert!(!rejection.message.iter().any(|message| message.contains(seen)), "{}", shown);
-            for fault in &rejection.faults {
+            for fault in rejection.errors.as_slice() {
                 prop_assert!(!fault.detail.contains(seen) && !fault.pointer.contains(seen), "{}", shown);
             }
         }

@@ -19,7 +19,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 use url::Url;
 
-use super::{CONNECT_TIMEOUT, KEEP_IDLE};
+use super::timeouts::{CONNECT_TIMEOUT, POOL_IDLE_TIMEOUT};
 
 /// Opens one connection ahead, for the client that this is the connector layer of.
 #[derive(Debug, Clone, Default)]
@@ -105,7 +105,7 @@ where
             Slot::Taken(opening) => Box::pin(async move {
                 if let Ok(opening) = opening.downcast::<Opening<S::Response>>()
                     && let Ok(Some((connection, since))) = opening.await
-                    && since.elapsed().is_ok_and(|age| age < KEEP_IDLE)
+                    && since.elapsed().is_ok_and(|age| age < POOL_IDLE_TIMEOUT)
                 {
                     return Ok(connection);
                 }

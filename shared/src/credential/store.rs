@@ -13,27 +13,27 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::airbyte::token::unverified_expiry;
 use crate::airbyte::wire::ApplicationTokenRequest;
 use crate::airbyte::{Airbyte, AirbyteError};
+use crate::credential::secrets_manager::{SecretError, SecretsManager};
 use crate::invocation::Invocation;
-use crate::secrets_manager::{SecretError, SecretsManager};
-use crate::token::unverified_expiry;
 
 /// How long a refresh may take while a value is at hand.
-const REFRESH_LIMIT: Duration = Duration::from_secs(2);
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a failed refresh is not tried again while a value is at hand.
-const REFRESH_PAUSE: Duration = Duration::from_secs(30);
+const REFRESH_COOLDOWN: Duration = Duration::from_secs(30);
 
 /// The pause after the second rejection in a row; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const INITIAL_BACKOFF: Duration = Duration::from_millis(500);
 
 /// The longest pause after a rejection.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 /// The organization's credential, kept in memory for as long as it is good.
 #[derive(Debug)]
-pub struct Organization {
+pub struct CredentialStore {
     secrets: SecretsManager,
     airbyte: Airbyte,
     secret_ttl: Duration,
@@ -56,15 +56,30 @@ impl OrganizationToken {
     }
 }
 
-/// Why there is no token for the organization.
-#[derive(Debug)]
+/// An error returned by [`CredentialStore`].
+#[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
-    /// The secret cannot be read or used, and there is no earlier value.
-    Secret(SecretError),
-    /// Airbyte does not accept what the secret holds, even freshly read.
+    /// The secret cannot be read or used, and no value is cached.
+    #[error("failed to read the secret")]
+    Secret(#[source] SecretError),
+    /// Airbyte rejects the credential, even after a fresh read of the secret.
+    #[error("credential rejected")]
     Rejected,
-    /// An application's id and secret could not be exchanged for another reason.
-    Exchange(AirbyteError),
+    /// The exchange of an application's ID and secret failed for another reason.
+    #[error("failed to exchange the application's secret")]
+    Exchange(#[source] AirbyteError),
+}
+
+impl CredentialError {
+    /// Returns the cause for the log. docs/operations.md lists all causes.
+    #[must_use]
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::Secret(error) => error.cause(),
+            Self::Rejected => "credential_rejected",
+            Self::Exchange(error) => error.cause(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -111,7 +126,7 @@ enum Credential {
     },
 }
 
-impl Organization {
+impl CredentialStore {
     /// The credential in the secret that `secrets` reads.
     #[must_use]
     pub fn new(secrets: SecretsManager, airbyte: Airbyte, secret_ttl: Duration) -> Self {
@@ -137,8 +152,8 @@ impl Organization {
     /// Another token, after Airbyte answered that it does not accept `rejected`: the secret is read anew.
     ///
     /// It may be the same one, if nobody changed the secret. Only one call per rejection: if Airbyte does not accept this
-    /// one either, that is to be [noted](Self::note_rejection).
-    pub async fn token_after_rejection(
+    /// one either, that is to be [noted](Self::record_rejected).
+    pub async fn refreshed_token(
         &self,
         rejected: &OrganizationToken,
         invocation: &Invocation,
@@ -156,12 +171,12 @@ impl Organization {
 
     /// Airbyte does not accept the credential although it was just read. From the second time in a row on, there is a
     /// pause in which nobody is asked.
-    pub async fn note_rejection(&self) {
+    pub async fn record_rejected(&self) {
         self.state.lock().await.rejections.add(Instant::now());
     }
 
     /// Airbyte accepts the credential.
-    pub async fn note_acceptance(&self) {
+    pub async fn record_accepted(&self) {
         self.state.lock().await.rejections = Rejections::default();
     }
 
@@ -185,10 +200,11 @@ impl Organization {
         if fresh || state.refresh_paused_until.is_some_and(|until| now < until) {
             return Ok(false);
         }
-        let limit = invocation.deadline().min(now + REFRESH_LIMIT);
+        let limit = invocation.deadline().min(now + REFRESH_TIMEOUT);
         let read = self.read(state, limit, invocation).await;
         if read.is_err() {
-            state.refresh_paused_until = Some(Instant::now() + REFRESH_PAUSE.min(self.secret_ttl));
+            state.refresh_paused_until =
+                Some(Instant::now() + REFRESH_COOLDOWN.min(self.secret_ttl));
         }
         Ok(read.is_ok())
     }
@@ -205,7 +221,7 @@ impl Organization {
             Err(error) => Err(error),
         };
         let credential = read.map_err(|error| {
-            invocation.note_secret_refresh_failed();
+            invocation.record_secret_refresh_failed();
             let still_usable = state.held.is_some();
             warn!(reason = %error, still_usable, "the organization's secret cannot be read");
             CredentialError::Secret(error)
@@ -243,7 +259,7 @@ impl Organization {
                 ..
             } = state
             else {
-                return Err(CredentialError::Secret(SecretError::Unreachable));
+                return Err(CredentialError::Secret(SecretError::Connect));
             };
             let now = OffsetDateTime::now_utc();
             if let Some(current) = &held.token
@@ -266,7 +282,7 @@ impl Organization {
                     match self.airbyte.application_token(&request, invocation).await {
                         Ok(answer) => {
                             let lifetime = Lifetime::of(&answer.token, answer.expires_in, now)
-                                .ok_or(CredentialError::Exchange(AirbyteError::NotUnderstood))?;
+                                .ok_or(CredentialError::Exchange(AirbyteError::InvalidResponse))?;
                             (answer.token, Some(lifetime))
                         }
                         Err(error) if matches!(error.status(), Some(401 | 403)) => {
@@ -424,9 +440,9 @@ impl Rejections {
         self.count = self.count.saturating_add(1);
         let pause = match self.count {
             1 => Duration::ZERO,
-            count => FIRST_PAUSE
+            count => INITIAL_BACKOFF
                 .saturating_mul(1 << (count - 2).min(10))
-                .min(LONGEST_PAUSE),
+                .min(MAX_BACKOFF),
         };
         self.until = Some(now + pause);
     }
@@ -536,6 +552,6 @@ mod tests {
             ]
         );
         assert!(rejections.check(start).is_err());
-        assert!(rejections.check(start + LONGEST_PAUSE).is_ok());
+        assert!(rejections.check(start + MAX_BACKOFF).is_ok());
     }
 }

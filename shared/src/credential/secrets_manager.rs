@@ -13,8 +13,8 @@ use aws_smithy_runtime_api::client::runtime_plugin::RuntimePlugins;
 use secrecy::SecretString;
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::AwsConfig;
-use crate::http_client::SdkConnector;
+use crate::aws::AwsConfig;
+use crate::aws::SdkConnector;
 
 /// Reads one secret, named at construction.
 #[derive(Debug)]
@@ -28,16 +28,29 @@ pub struct SecretsManager {
 pub enum SecretError {
     /// No answer from Secrets Manager in time.
     #[error("Secrets Manager did not answer in time; is it reachable from the function's network?")]
-    TimedOut,
+    Timeout,
     /// No connection, or it broke.
     #[error("Secrets Manager cannot be reached; is it reachable from the function's network?")]
-    Unreachable,
+    Connect,
     /// Secrets Manager answered with an error; its code, such as `AccessDeniedException`.
     #[error("Secrets Manager answered {0}{advice}", advice = advice(.0))]
     Answered(String),
     /// There is a value, but not one of the three formats.
     #[error("the secret's value cannot be used: {0}")]
     Malformed(&'static str),
+}
+
+impl SecretError {
+    /// Returns the cause for the log. docs/operations.md lists all causes.
+    #[must_use]
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::Timeout => "secrets_manager_timeout",
+            Self::Connect => "secrets_manager_connect",
+            Self::Answered(_) => "secrets_manager_error",
+            Self::Malformed(_) => "secret_malformed",
+        }
+    }
 }
 
 impl SecretsManager {
@@ -54,7 +67,7 @@ impl SecretsManager {
     pub async fn read(&self, deadline: Instant) -> Result<SecretString, SecretError> {
         let answer = timeout_at(deadline, self.get_secret_value())
             .await
-            .map_err(|_| SecretError::TimedOut)?
+            .map_err(|_| SecretError::Timeout)?
             .map_err(|error| explain(&error))?;
         answer
             .secret_string
@@ -106,8 +119,8 @@ where
     E: ProvideErrorMetadata,
 {
     match error {
-        SdkError::TimeoutError(_) => SecretError::TimedOut,
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => SecretError::TimedOut,
+        SdkError::TimeoutError(_) => SecretError::Timeout,
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => SecretError::Timeout,
         SdkError::ServiceError(answer) => SecretError::Answered(
             answer
                 .err()
@@ -118,7 +131,7 @@ where
         SdkError::ResponseError(_) => {
             SecretError::Answered("something that is not understood".to_owned())
         }
-        _ => SecretError::Unreachable,
+        _ => SecretError::Connect,
     }
 }
 

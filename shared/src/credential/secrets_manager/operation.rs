@@ -34,8 +34,8 @@ use aws_types::SigningName;
 use aws_types::region::SigningRegion;
 use secrecy::ExposeSecret as _;
 
-use crate::config::AwsConfig;
-use crate::http_client::SdkConnector;
+use crate::aws::AwsConfig;
+use crate::aws::SdkConnector;
 
 /// The service's name in signatures.
 const SERVICE: &str = "secretsmanager";
@@ -44,7 +44,7 @@ const SERVICE: &str = "secretsmanager";
 const ATTEMPT: Duration = Duration::from_secs(2);
 
 /// How long is waited before the second try, at most; twice as long before the third.
-const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const INITIAL_BACKOFF: Duration = Duration::from_millis(100);
 
 /// All that it takes to run the operation.
 pub(super) fn plugins(aws: &AwsConfig, http: SdkConnector) -> RuntimePlugins {
@@ -69,7 +69,7 @@ fn settings(aws: &AwsConfig) -> FrozenLayer {
     settings.store_put(SigningName::from_static(SERVICE));
     settings.store_put(SigningRegion::from(region.clone()));
     settings.store_put(region);
-    settings.store_put(RetryConfig::standard().with_initial_backoff(FIRST_BACKOFF));
+    settings.store_put(RetryConfig::standard().with_initial_backoff(INITIAL_BACKOFF));
     settings.store_put(timeouts);
     // Answers are small and come whole; the time-out is enough.
     settings.store_put(StalledStreamProtectionConfig::disabled());

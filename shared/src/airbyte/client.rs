@@ -3,8 +3,6 @@
 //! A concrete client with an injectable address. Statuses become typed errors here; what they mean for a caller is
 //! decided in [`crate::problem`] and in the functions.
 
-pub mod wire;
-
 use std::error::Error as _;
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -18,23 +16,23 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::warn;
 use url::Url;
 
+use super::wire::{
+    self, ApplicationTokenAnswer, ApplicationTokenRequest, CreateSourceRequest, Rejection,
+    WidgetTokenAnswer, WidgetTokenRequest,
+};
+use crate::airbyte::token::OpaqueToken;
 use crate::http_client::{self, ReadError};
 use crate::invocation::Invocation;
 use crate::json;
-use crate::token::OpaqueToken;
-use wire::{
-    ApplicationTokenAnswer, ApplicationTokenRequest, CreateSourceRequest, Rejection,
-    WidgetTokenAnswer, WidgetTokenRequest,
-};
 
 /// The most times that one call is sent.
-const MOST_ATTEMPTS: u32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 
 /// The first wait before a repetition is random up to this ("full jitter"), later ones up to twice the one before.
-const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const INITIAL_BACKOFF: Duration = Duration::from_millis(100);
 
 /// A repetition is only worth waiting for if this much is left for it.
-const WORTH_WAITING: Duration = Duration::from_millis(250);
+const MIN_TIME_FOR_RETRY: Duration = Duration::from_millis(250);
 
 /// A client for one Airbyte API.
 #[derive(Debug, Clone)]
@@ -45,33 +43,40 @@ pub struct Airbyte {
     sources_url: Url,
 }
 
-/// Why a call to Airbyte brought nothing.
-#[derive(Debug)]
+/// An error returned by [`Airbyte`].
+#[derive(Debug, thiserror::Error)]
 pub enum AirbyteError {
-    /// No connection could be opened: the request never left.
-    Unreachable,
-    /// TLS came to nothing, such as with a certificate that nobody vouches for: the request never left.
-    NoTls,
-    /// No connection could be opened in time: the request never left.
-    ConnectTimedOut,
-    /// The connection broke before the whole answer was there: the request may have been carried out.
+    /// No connection could be opened. Nothing was sent.
+    #[error("could not connect")]
+    Connect,
+    /// The TLS handshake failed, for example because of an untrusted certificate. Nothing was sent.
+    #[error("TLS handshake failed")]
+    Tls,
+    /// No connection could be opened in time. Nothing was sent.
+    #[error("connecting timed out")]
+    ConnectTimeout,
+    /// The connection was lost before the response was complete. The request may have been processed.
+    #[error("connection lost")]
     ConnectionLost,
-    /// There was no whole answer before the deadline: the request may have been carried out.
-    TimedOut,
-    /// Airbyte answered with a status other than 2xx.
-    Refused(Refusal),
-    /// Airbyte answered 2xx, but with something that is not understood: the request was carried out.
-    NotUnderstood,
+    /// The response was not complete before the deadline. The request may have been processed.
+    #[error("request timed out")]
+    Timeout,
+    /// Airbyte returned a status other than 2xx.
+    #[error("status {}", .0.status)]
+    Status(ErrorResponse),
+    /// Airbyte returned 2xx, but not what it documents. The request was processed.
+    #[error("invalid response")]
+    InvalidResponse,
 }
 
-/// An answer with a status other than 2xx.
+/// A response with a status other than 2xx.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct ErrorResponse {
     /// The HTTP status.
     pub status: u16,
     /// How long Airbyte asks to wait (RFC 9110, section 10.2.3).
     pub retry_after: Option<Duration>,
-    /// What the body says, as far as it is understood.
+    /// What the body says, if it has a known shape.
     pub rejection: Rejection,
 }
 
@@ -88,9 +93,9 @@ pub struct ApplicationToken {
 #[derive(Clone, Copy)]
 enum Repeat {
     /// Sending it twice does no harm.
-    Harmless,
+    Idempotent,
     /// Twice sent is twice done: only if it certainly was not processed.
-    OnlyIfUnprocessed,
+    NonIdempotent,
 }
 
 impl Airbyte {
@@ -121,12 +126,12 @@ impl Airbyte {
                 &self.application_token_url,
                 None,
                 request,
-                Repeat::Harmless,
+                Repeat::Idempotent,
                 invocation,
             )
             .await?;
         let answer: ApplicationTokenAnswer =
-            json::object(&answer).ok_or(AirbyteError::NotUnderstood)?;
+            json::parse_object(&answer).ok_or(AirbyteError::InvalidResponse)?;
         Ok(ApplicationToken {
             token: SecretString::from(answer.access_token),
             expires_in: answer
@@ -147,11 +152,12 @@ impl Airbyte {
                 &self.widget_token_url,
                 Some(organization_token),
                 request,
-                Repeat::Harmless,
+                Repeat::Idempotent,
                 invocation,
             )
             .await?;
-        let answer: WidgetTokenAnswer = json::object(&answer).ok_or(AirbyteError::NotUnderstood)?;
+        let answer: WidgetTokenAnswer =
+            json::parse_object(&answer).ok_or(AirbyteError::InvalidResponse)?;
         Ok(OpaqueToken::new(answer.token))
     }
 
@@ -168,22 +174,22 @@ impl Airbyte {
                 &self.sources_url,
                 Some(scoped_token),
                 request,
-                Repeat::OnlyIfUnprocessed,
+                Repeat::NonIdempotent,
                 invocation,
             )
             .await
             .map_err(|error| match error {
-                AirbyteError::Refused(mut refusal) => {
+                AirbyteError::Status(mut refusal) => {
                     let configuration = request.connection_configuration;
                     refusal.rejection = refusal.rejection.without(configuration, scoped_token);
-                    AirbyteError::Refused(refusal)
+                    AirbyteError::Status(refusal)
                 }
                 error => error,
             })?;
-        let answer = String::from_utf8(answer.into()).map_err(|_| AirbyteError::NotUnderstood)?;
+        let answer = String::from_utf8(answer.into()).map_err(|_| AirbyteError::InvalidResponse)?;
         match serde_json::from_str::<&RawValue>(&answer) {
             Ok(json) if json.get().starts_with('{') => Ok(answer),
-            _ => Err(AirbyteError::NotUnderstood),
+            _ => Err(AirbyteError::InvalidResponse),
         }
     }
 
@@ -195,9 +201,10 @@ impl Airbyte {
         repeat: Repeat,
         invocation: &Invocation,
     ) -> Result<Bytes, AirbyteError> {
-        let body = Bytes::from(serde_json::to_vec(body).map_err(|_| AirbyteError::NotUnderstood)?);
-        let headers = headers(bearer).ok_or(AirbyteError::NotUnderstood)?;
-        let mut backoff = FIRST_BACKOFF;
+        let body =
+            Bytes::from(serde_json::to_vec(body).map_err(|_| AirbyteError::InvalidResponse)?);
+        let headers = headers(bearer).ok_or(AirbyteError::InvalidResponse)?;
+        let mut backoff = INITIAL_BACKOFF;
         let mut attempt = 1;
         loop {
             let error = match self.send(url, &headers, &body, invocation).await {
@@ -207,9 +214,9 @@ impl Airbyte {
             let wait = error
                 .retry_after()
                 .unwrap_or_else(|| backoff.mul_f64(fastrand::f64()));
-            if attempt == MOST_ATTEMPTS
+            if attempt == MAX_ATTEMPTS
                 || !error.allows(repeat)
-                || wait + WORTH_WAITING > invocation.time_left()
+                || wait + MIN_TIME_FOR_RETRY > invocation.time_left()
             {
                 return Err(error);
             }
@@ -228,7 +235,7 @@ impl Airbyte {
         invocation: &Invocation,
     ) -> Result<Bytes, AirbyteError> {
         if invocation.time_left().is_zero() {
-            return Err(AirbyteError::ConnectTimedOut);
+            return Err(AirbyteError::ConnectTimeout);
         }
         let mut request = reqwest::Request::new(http::Method::POST, url.clone());
         *request.headers_mut() = headers.clone();
@@ -243,22 +250,22 @@ impl Airbyte {
                 .map_err(|error| sending(&error))?;
             status = Some(response.status());
             let retry_after = retry_after(response.headers(), SystemTime::now());
-            let body = http_client::read(response).await;
+            let body = http_client::read_body(response).await;
             Ok((retry_after, body))
         })
         .await;
-        invocation.note_upstream(began.elapsed(), status.map(|status| status.as_u16()));
-        let (retry_after, body) = answered.unwrap_or(Err(AirbyteError::TimedOut))?;
+        invocation.record_upstream(began.elapsed(), status.map(|status| status.as_u16()));
+        let (retry_after, body) = answered.unwrap_or(Err(AirbyteError::Timeout))?;
         let status = status.ok_or(AirbyteError::ConnectionLost)?;
         if status.is_success() {
             return body.map_err(|error| match error {
-                ReadError::Broken(_) => AirbyteError::ConnectionLost,
-                ReadError::TooLarge => AirbyteError::NotUnderstood,
+                ReadError::ConnectionLost(_) => AirbyteError::ConnectionLost,
+                ReadError::TooLarge => AirbyteError::InvalidResponse,
             });
         }
         // A refusal is one whatever its body says, or if it breaks off.
         let rejection = body.map(|body| Rejection::parse(&body)).unwrap_or_default();
-        Err(AirbyteError::Refused(Refusal {
+        Err(AirbyteError::Status(ErrorResponse {
             status: status.as_u16(),
             retry_after,
             rejection,
@@ -267,31 +274,47 @@ impl Airbyte {
 }
 
 impl AirbyteError {
-    /// The status of a refusal.
+    /// Returns the cause for the log. docs/operations.md lists all causes.
+    #[must_use]
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::ConnectionLost => "connection_lost",
+            Self::Timeout => "timeout",
+            Self::Status(_) => "status",
+            Self::InvalidResponse => "invalid_response",
+        }
+    }
+
+    /// The status of an error response.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Refused(refusal) => Some(refusal.status),
+            Self::Status(refusal) => Some(refusal.status),
             _ => None,
         }
     }
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Refused(refusal) => refusal.retry_after,
+            Self::Status(refusal) => refusal.retry_after,
             _ => None,
         }
     }
 
     fn allows(&self, repeat: Repeat) -> bool {
         match (self, repeat) {
-            (Self::Unreachable | Self::ConnectTimedOut, _)
-            | (Self::ConnectionLost, Repeat::Harmless) => true,
-            (Self::Refused(refusal), Repeat::Harmless) => matches!(refusal.status, 429 | 502..=504),
-            (Self::Refused(refusal), Repeat::OnlyIfUnprocessed) => refusal.status == 429,
+            (Self::Connect | Self::ConnectTimeout, _)
+            | (Self::ConnectionLost, Repeat::Idempotent) => true,
+            (Self::Status(refusal), Repeat::Idempotent) => {
+                matches!(refusal.status, 429 | 502..=504)
+            }
+            (Self::Status(refusal), Repeat::NonIdempotent) => refusal.status == 429,
             // Of these, TLS because a certificate does not become valid within the second.
-            (Self::ConnectionLost, Repeat::OnlyIfUnprocessed)
-            | (Self::NoTls | Self::TimedOut | Self::NotUnderstood, _) => false,
+            (Self::ConnectionLost, Repeat::NonIdempotent)
+            | (Self::Tls | Self::Timeout | Self::InvalidResponse, _) => false,
         }
     }
 }
@@ -314,12 +337,12 @@ fn sending(error: &reqwest::Error) -> AirbyteError {
     if !error.is_connect() {
         AirbyteError::ConnectionLost
     } else if error.is_timeout() {
-        AirbyteError::ConnectTimedOut
+        AirbyteError::ConnectTimeout
     } else if let Some(reason) = tls_error(error) {
         warn!(%reason, "no TLS connection to Airbyte comes about");
-        AirbyteError::NoTls
+        AirbyteError::Tls
     } else {
-        AirbyteError::Unreachable
+        AirbyteError::Connect
     }
 }
 
@@ -399,7 +422,7 @@ mod tests {
     #[test]
     fn a_create_is_repeated_only_if_it_was_not_processed() {
         let refused = |status| {
-            AirbyteError::Refused(Refusal {
+            AirbyteError::Status(ErrorResponse {
                 status,
                 retry_after: None,
                 rejection: Rejection::default(),
@@ -407,20 +430,20 @@ mod tests {
         };
         let repeatable = |error: &AirbyteError| {
             (
-                error.allows(Repeat::Harmless),
-                error.allows(Repeat::OnlyIfUnprocessed),
+                error.allows(Repeat::Idempotent),
+                error.allows(Repeat::NonIdempotent),
             )
         };
-        assert_eq!(repeatable(&AirbyteError::Unreachable), (true, true));
-        assert_eq!(repeatable(&AirbyteError::ConnectTimedOut), (true, true));
+        assert_eq!(repeatable(&AirbyteError::Connect), (true, true));
+        assert_eq!(repeatable(&AirbyteError::ConnectTimeout), (true, true));
         assert_eq!(repeatable(&refused(429)), (true, true));
         assert_eq!(repeatable(&AirbyteError::ConnectionLost), (true, false));
         for status in [502, 503, 504] {
             assert_eq!(repeatable(&refused(status)), (true, false), "{status}");
         }
-        assert_eq!(repeatable(&AirbyteError::NoTls), (false, false));
-        assert_eq!(repeatable(&AirbyteError::TimedOut), (false, false));
-        assert_eq!(repeatable(&AirbyteError::NotUnderstood), (false, false));
+        assert_eq!(repeatable(&AirbyteError::Tls), (false, false));
+        assert_eq!(repeatable(&AirbyteError::Timeout), (false, false));
+        assert_eq!(repeatable(&AirbyteError::InvalidResponse), (false, false));
         for status in [302, 400, 401, 403, 404, 409, 422, 500, 501] {
             assert_eq!(repeatable(&refused(status)), (false, false), "{status}");
         }

@@ -1,0 +1,105 @@
+//! Errors of a create. Each says whether the source may have been created.
+
+use shared::airbyte::AirbyteError;
+use shared::airbyte::wire::Rejection;
+use shared::outcome::ProblemType;
+use shared::problem::Problem;
+
+/// The advice after a create with an unknown outcome.
+const CHECK_FIRST: &str = "The source may have been created. Check before retrying.";
+
+/// A source that was not created, or not certainly.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The request's workspace is not the token's. Nothing was sent.
+    #[error("workspace does not match the token's")]
+    WorkspaceMismatch,
+    /// The call failed.
+    #[error("failed to create")]
+    Airbyte(#[source] AirbyteError),
+}
+
+impl CreateError {
+    /// The status of Airbyte's error response.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Airbyte(error) => error.status(),
+            Self::WorkspaceMismatch => None,
+        }
+    }
+}
+
+/// Returns the problem for a caller's token that has expired, or that Airbyte rejects.
+#[must_use]
+pub fn token_expired() -> Problem {
+    Problem::new(
+        ProblemType::TokenExpired,
+        "`token` has expired. Get a new one from `POST /token`, or omit `token`.",
+    )
+}
+
+impl From<CreateError> for Problem {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::WorkspaceMismatch => Problem::new(
+                ProblemType::Forbidden,
+                "`workspace_id` does not match the token's workspace. Omit it, or send the matching ID.",
+            ),
+            CreateError::Airbyte(error) => {
+                let cause = error.cause();
+                failed(error).with_cause(cause)
+            }
+        }
+    }
+}
+
+fn failed(error: AirbyteError) -> Problem {
+    let upstream = |detail: String| Problem::new(ProblemType::UpstreamError, detail);
+    match error {
+        AirbyteError::Timeout => Problem::new(
+            ProblemType::UpstreamTimeout,
+            format!("Airbyte did not respond in time. {CHECK_FIRST}"),
+        ),
+        AirbyteError::ConnectTimeout => Problem::new(
+            ProblemType::UpstreamTimeout,
+            "Airbyte did not respond in time. The request was not sent. Retry.",
+        ),
+        AirbyteError::Connect => {
+            upstream("Could not connect to Airbyte. The request was not sent. Retry later.".to_owned())
+        }
+        AirbyteError::Tls => upstream(
+            "The TLS handshake with Airbyte failed. The request was not sent. See the function's logs for the cause."
+                .to_owned(),
+        ),
+        AirbyteError::ConnectionLost => upstream(format!("The connection to Airbyte was lost. {CHECK_FIRST}")),
+        AirbyteError::InvalidResponse => upstream(
+            "Airbyte created the source but returned an invalid response. Check before retrying.".to_owned(),
+        ),
+        AirbyteError::Status(response) => match response.status {
+            400 | 404 | 409 | 422 => rejected(response.rejection),
+            401 => upstream("Airbyte rejected the token that it had just issued. Retry later.".to_owned()),
+            403 => Problem::new(
+                ProblemType::Forbidden,
+                "Airbyte does not allow this user to create this source. Check the template and the workspace.",
+            ),
+            429 => Problem::rate_limited(response.retry_after),
+            // The outcome is unknown after a 408 or a redirect, too.
+            status => upstream(format!("Airbyte returned status {status}. {CHECK_FIRST}")),
+        },
+    }
+}
+
+fn rejected(rejection: Rejection) -> Problem {
+    let detail = match rejection.message {
+        Some(message) => format!("Airbyte rejected the source: {message}"),
+        None if rejection.errors.is_empty() => {
+            "Airbyte rejected the source without a reason. Check `source_config_template_id`, and \
+             `connection_configuration` against the template."
+                .to_owned()
+        }
+        None => "Airbyte rejected the source. Fix the fields listed in `errors` and try again."
+            .to_owned(),
+    };
+    Problem::new(ProblemType::SourceRejected, detail).with_errors(rejection.errors)
+}

@@ -1,0 +1,62 @@
+//! What `main` composes: configuration and clients, initialized in Lambda's init phase.
+
+use std::error::Error;
+use std::time::Duration;
+
+use crate::airbyte::Airbyte;
+use crate::aws::SdkConnector;
+use crate::config::Config;
+use crate::credential::CredentialStore;
+use crate::credential::secrets_manager::SecretsManager;
+use crate::http_client;
+use crate::http_client::preconnect::Preconnect;
+use crate::invocation::Invocation;
+use crate::mint::Minter;
+use crate::telemetry;
+
+/// The timeout of the first read of the secret. Lambda limits the whole init phase to ten seconds.
+const INIT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The configuration and the clients of a function.
+#[derive(Debug)]
+pub struct App {
+    /// The configuration.
+    pub config: Config,
+    /// The client for Airbyte.
+    pub airbyte: Airbyte,
+    /// The source of user-scoped tokens.
+    pub minter: Minter,
+}
+
+impl App {
+    /// Initializes logging, reads the configuration, builds the clients and reads the secret.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the configuration is invalid. A secret that cannot be read is not an error here, because the first request
+    /// reads it again.
+    pub async fn init() -> Result<Self, Box<dyn Error + Send + Sync>> {
+        telemetry::init(|name| std::env::var(name).ok())?;
+        if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
+            return Err("AWS_LAMBDA_RUNTIME_API is not set: this program runs inside AWS Lambda; to run it locally, use \
+                        `make dev` or `cargo lambda watch`"
+                .into());
+        }
+        let config = Config::from_env()?;
+        let preconnect = Preconnect::default();
+        let http = http_client::build(Some(preconnect.clone()))?;
+        preconnect.open(&http, &config.airbyte_api_url);
+        let airbyte = Airbyte::new(http, &config.airbyte_api_url);
+        // A separate client, because the connection that is being opened leads to Airbyte.
+        let http = SdkConnector(http_client::build(None)?);
+        let secrets = SecretsManager::new(&config.aws, config.secret_id.clone(), http);
+        let credentials = CredentialStore::new(secrets, airbyte.clone(), config.secret_ttl);
+        let minter = Minter::new(airbyte.clone(), credentials, config.organization_id);
+        minter.warm_up(&Invocation::for_init(INIT_TIMEOUT)).await;
+        Ok(Self {
+            config,
+            airbyte,
+            minter,
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! What every AWS SDK client here needs: region and credentials from Lambda's environment, and the one HTTP client.
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use secrecy::SecretString;
+
+use crate::http_client::{self, ReadError};
+
+/// What the AWS SDK needs, from the variables that Lambda sets.
+#[derive(Debug)]
+pub struct AwsConfig {
+    /// `AWS_REGION`, else `AWS_DEFAULT_REGION`.
+    pub region: String,
+    /// `AWS_ACCESS_KEY_ID`.
+    pub access_key_id: String,
+    /// `AWS_SECRET_ACCESS_KEY`. The SDK keeps its own copy.
+    pub secret_access_key: SecretString,
+    /// `AWS_SESSION_TOKEN`.
+    pub session_token: Option<SecretString>,
+    /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`, else `AWS_ENDPOINT_URL`: a Secrets Manager other than AWS's, such as a VPC
+    /// endpoint or a local one.
+    pub secrets_manager_endpoint: Option<String>,
+}
+
+/// The client as the AWS SDK wants it, so that one TLS stack serves everything.
+#[derive(Debug, Clone)]
+pub struct SdkConnector(pub reqwest::Client);
+
+impl HttpClient for SdkConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for SdkConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let response = client
+                .execute(to_reqwest(request)?)
+                .await
+                .map_err(connector_error)?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let body = http_client::read_body(response)
+                .await
+                .map_err(|error| match error {
+                    ReadError::ConnectionLost(error) => connector_error(error),
+                    ReadError::TooLarge => {
+                        ConnectorError::other("the answer is too large".into(), None)
+                    }
+                })?;
+            let mut response = http::Response::new(SdkBody::from(body));
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            HttpResponse::try_from(response)
+                .map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
+}
+
+fn to_reqwest(request: HttpRequest) -> Result<reqwest::Request, ConnectorError> {
+    let user = |error: Box<dyn std::error::Error + Send + Sync>| ConnectorError::user(error);
+    let request = request
+        .try_into_http1x()
+        .map_err(|error| user(error.into()))?;
+    let (parts, body) = request.into_parts();
+    let body = body.bytes().map(Bytes::copy_from_slice);
+    let body = body.ok_or_else(|| user("a streamed body is not supported".into()))?;
+    let request = http::Request::from_parts(parts, body);
+    reqwest::Request::try_from(request).map_err(|error| user(error.into()))
+}
+
+fn connector_error(error: reqwest::Error) -> ConnectorError {
+    // The address of Secrets Manager says nothing that the log must not have, but it is of no use there either.
+    let error = error.without_url();
+    if error.is_timeout() {
+        ConnectorError::timeout(error.into())
+    } else {
+        ConnectorError::io(error.into())
+    }
+}

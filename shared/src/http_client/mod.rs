@@ -1,0 +1,96 @@
+//! The HTTP client: for Airbyte, and under the AWS SDK.
+//!
+//! One TLS stack (rustls with ring) with Mozilla's root certificates built in, because loading the system's takes
+//! milliseconds at each cold start, and aws-lc-rs some forty before its first handshake.
+
+pub mod preconnect;
+pub mod timeouts;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use rustls::{ClientConfig, RootCertStore};
+
+use preconnect::Preconnect;
+use timeouts::{CONNECT_TIMEOUT, POOL_IDLE_TIMEOUT};
+
+/// The user agent (RFC 9110, section 10.1.5), for the logs of Airbyte and AWS CloudTrail.
+const USER_AGENT: &str = concat!("airbyte-embedded-functions/", env!("CARGO_PKG_VERSION"));
+
+/// The maximum size of a response body. Airbyte and AWS send far less.
+pub const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
+
+/// Builds a client. It follows no redirects, because they would forward credentials to another host, and uses no proxy of
+/// the environment. `preconnect` opens its first connection ahead.
+///
+/// # Errors
+///
+/// Fails only if the TLS stack cannot be initialized.
+pub fn build(
+    preconnect: Option<Preconnect>,
+) -> Result<reqwest::Client, Box<dyn std::error::Error + Send + Sync>> {
+    let roots = RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    let tls =
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+    let mut client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .user_agent(USER_AGENT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        .http1_only();
+    if let Some(preconnect) = preconnect {
+        client = client.connector_layer(preconnect);
+    }
+    Ok(client.build()?)
+}
+
+/// An error returned by [`read_body`].
+#[derive(Debug)]
+pub enum ReadError {
+    /// The connection was lost before the end.
+    ConnectionLost(reqwest::Error),
+    /// The body is larger than [`MAX_RESPONSE_BYTES`].
+    TooLarge,
+}
+
+/// Reads a response body of at most [`MAX_RESPONSE_BYTES`].
+pub async fn read_body(mut response: reqwest::Response) -> Result<Bytes, ReadError> {
+    let too_large = |size: usize| size > MAX_RESPONSE_BYTES;
+    let announced = response
+        .content_length()
+        .and_then(|length| usize::try_from(length).ok());
+    if announced.is_some_and(too_large) {
+        return Err(ReadError::TooLarge);
+    }
+    let Some(first) = response.chunk().await.map_err(ReadError::ConnectionLost)? else {
+        return Ok(Bytes::new());
+    };
+    // Most bodies arrive in one chunk, which needs no copy.
+    let Some(second) = response.chunk().await.map_err(ReadError::ConnectionLost)? else {
+        return if too_large(first.len()) {
+            Err(ReadError::TooLarge)
+        } else {
+            Ok(first)
+        };
+    };
+    let mut body = BytesMut::with_capacity(announced.unwrap_or(first.len() + second.len()));
+    body.extend_from_slice(&first);
+    let mut next = Some(second);
+    while let Some(chunk) = next {
+        if too_large(body.len() + chunk.len()) {
+            return Err(ReadError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+        next = response.chunk().await.map_err(ReadError::ConnectionLost)?;
+    }
+    Ok(body.freeze())
+}
