@@ -7,7 +7,6 @@ pub mod preconnect;
 pub mod timeouts;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rustls::{ClientConfig, RootCertStore};
