@@ -1,4 +1,4 @@
-//! Load through the whole local stack, gateway to stand-in, and what came of each request.
+//! Load through the whole local stack, gateway to simulator, and what came of each request.
 
 mod sources;
 mod stack;

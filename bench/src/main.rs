@@ -5,7 +5,7 @@
 //!   the network (the upstreams answer at once, in plain HTTP), and Lambda's own part of a cold start. `BENCH_ROUNDS` and
 //!   `BENCH_WARM` set how many cold starts there are of each, and how many invocations in a warm run.
 //! - `bench leak` invokes each 20,000 times for 5,000 users and fails if memory or open files grow.
-//! - `bench load` floods the whole local stack, makes Airbyte's stand-in fail for a part of the time, and fails if any
+//! - `bench load` floods the whole local stack, makes the Airbyte simulator fail for a part of the time, and fails if any
 //!   source is lost, doubled, or in another user's workspace.
 //!
 //! The programs are looked for beside this one. `make bench`, `make leak` and `make load` build them first.

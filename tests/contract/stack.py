@@ -22,7 +22,7 @@ from programs import REPOSITORY, Airbyte, SecretsManager, clean_environment, fre
 # The one origin that the stack allows: the one in openapi.yaml's examples.
 ORIGIN = "http://localhost:5173"
 
-# The stand-in's template for sample data, and a configuration that it takes.
+# The simulator's template for sample data, and a configuration that it takes.
 TEMPLATE = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e02"
 CONFIGURATION = {"count": 1}
 

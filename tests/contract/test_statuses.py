@@ -20,7 +20,7 @@ LIMITS = {"/token": 64 * 1024, "/sources": 1024 * 1024}
 # Bodies with two faults each.
 FAULTY = {"/token": b'{"allowedOrigin": 1, "userId": "bob"}', "/sources": b'{"source_config_template_id": "x"}'}
 
-# The stand-in's template for a database, and a configuration that lacks something.
+# The simulator's template for a database, and a configuration that lacks something.
 POSTGRES = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e01"
 WITHOUT_HOST = {"database": "shop", "username": "airbyte", "password": "not-a-real-password"}
 
@@ -31,8 +31,8 @@ SUCCESS = "success"
 
 def airbyte_answers(stack: Stack, path: str, status: int, **headers: str) -> None:
     """Has Airbyte answer like this where the route calls it last."""
-    answer = {"status": status, "headers": list(headers.items())}
-    stack.airbyte.order({"/token": "widget-token", "/sources": "sources"}[path], {"answer": answer})
+    response = {"status": status, "headers": list(headers.items())}
+    stack.airbyte.inject({"/token": "widget-token", "/sources": "sources"}[path], {"respond": response})
 
 
 def success(stack, path):
@@ -105,7 +105,7 @@ def credential_unavailable(stack, path):
 
 
 def upstream_timeout(stack, path):
-    stack.airbyte.order("any", "hang")
+    stack.airbyte.inject("any", "hang")
     return stack.good(path)
 
 

@@ -1,12 +1,12 @@
 //! The demo page in a real browser: what a web page on an allowed origin can do, and that one on another origin cannot.
 //!
-//! The page, the gateway, the functions and the Airbyte stand-in each have an origin of their own, so everything that
+//! The page, the gateway, the functions and the Airbyte simulator each have an origin of their own, so everything that
 //! the page does crosses origins as it does in production. A test that shows a state of the page for the first time
 //! leaves screenshots of it in `target/screenshots/`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use airbyte_sim::{Airbyte, Answer, Fault, FaultKind, Options, Route};
+use airbyte_sim::{Airbyte, CannedResponse, Fault, FaultKind, Options, Route};
 use e2e::{Browser, Environment, FAKER, POSTGRES, Site, eventually};
 use fantoccini::key::Key;
 use serde_json::{Value, json};
@@ -200,7 +200,7 @@ async fn a_widget_left_open_keeps_working_because_its_token_is_renewed() {
     // The widget never came to use a token that had ended: it was given a fresh one ahead of that.
     let refused = site
         .airbyte
-        .journal()
+        .requests()
         .into_iter()
         .filter(|exchange| exchange.status == Some(401))
         .count();
@@ -394,7 +394,10 @@ async fn a_page_on_another_origin_is_kept_out_by_the_browser() {
         return Promise.all(requests.map(attempt));";
     let answers = browser.run(attempts, e2e::faker_source()).await;
     assert_eq!(answers, Ok(json!(vec!["TypeError"; 6])));
-    assert!(site.airbyte.journal().is_empty(), "nothing reached Airbyte");
+    assert!(
+        site.airbyte.requests().is_empty(),
+        "nothing reached Airbyte"
+    );
 }
 
 #[tokio::test]
@@ -476,8 +479,9 @@ async fn a_problem_is_shown_with_what_to_do_and_what_to_quote() {
     let site = Site::start().await;
     let browser = Browser::open().await;
     sign_in(&browser, site.page(), "alice").await;
-    let refusal = FaultKind::Answer(Answer::new(500).json(&json!({ "message": "broken" })));
-    site.airbyte.order(Fault::new(Route::WidgetToken, refusal));
+    let refusal =
+        FaultKind::Respond(CannedResponse::new(500).json(&json!({ "message": "broken" })));
+    site.airbyte.inject(Fault::new(Route::WidgetToken, refusal));
 
     browser.click("#open-widget").await;
     browser
@@ -495,7 +499,7 @@ async fn a_button_is_busy_while_its_answer_is_awaited() {
     let browser = Browser::open().await;
     sign_in(&browser, site.page(), "alice").await;
     site.airbyte
-        .order(Fault::new(Route::WidgetToken, FaultKind::Delay(Duration::from_secs(4))).times(1));
+        .inject(Fault::new(Route::WidgetToken, FaultKind::Delay(Duration::from_secs(4))).times(1));
 
     browser.click("#open-widget").await;
     browser.element("#open-widget[aria-busy=true]").await;
@@ -572,7 +576,7 @@ async fn what_is_under_way_for_a_user_does_not_reach_the_next_one() {
     };
 
     sign_in(&browser, site.page(), "alice").await;
-    site.airbyte.order(slow(Route::WidgetToken));
+    site.airbyte.inject(slow(Route::WidgetToken));
     browser.click("#open-widget").await;
     browser.element("#open-widget[aria-busy=true]").await;
     change_user(&browser, "bob").await;
@@ -583,7 +587,7 @@ async fn what_is_under_way_for_a_user_does_not_reach_the_next_one() {
     browser.leave_frame().await;
     browser.wait_until_gone("dialog").await;
 
-    site.airbyte.order(slow(Route::Sources));
+    site.airbyte.inject(slow(Route::Sources));
     choose_faker(&browser).await;
     browser.click(CONNECT).await;
     browser.element(&format!("{CONNECT}[aria-busy=true]")).await;

@@ -77,7 +77,7 @@ async fn nobody_is_let_in_whom_api_gateway_has_not_verified() {
             let _ = answer.problem(401, "unauthenticated");
         }
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn a_request_context_without_an_authorizer_is_nobodys() {
             .await
             .problem(401, "unauthenticated");
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn two_authorizers_at_once_let_nobody_act_for_another() {
         let answer = function.invoke(event).await;
         let _ = answer.problem(401, "unauthenticated");
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn a_claim_is_taken_that_keeps_the_rule_for_user_ids() {
     let world = World::new().await;
     for binary in Binary::ALL {
         let function = world.start(binary).await;
-        world.airbyte.clear_journal();
+        world.airbyte.clear_requests();
         for id in ids {
             let answer = function.invoke(request(binary, &json!({})).user(id)).await;
             assert_success(binary, &answer);
@@ -196,7 +196,7 @@ async fn a_verified_caller_without_a_user_id_is_forbidden() {
             let _ = answer.problem(403, "forbidden");
         }
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -212,7 +212,7 @@ async fn a_signed_in_user_cannot_name_another() {
             let _ = answer.problem(403, "forbidden");
         }
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ async fn a_body_cannot_stand_in_for_a_missing_claim() {
             .claims(&json!({ "aud": "client-1" }));
         let _ = function.invoke(event).await.problem(403, "forbidden");
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -234,7 +234,7 @@ async fn the_claim_is_the_configured_one() {
     let environment = world.environment().with("EXTERNAL_USER_ID_CLAIM", claim);
     for binary in Binary::ALL {
         let function = e2e::Function::start(binary, &environment).await;
-        world.airbyte.clear_journal();
+        world.airbyte.clear_requests();
         let claims = json!({ "sub": "somebody", claim: "alice" });
         assert_success(
             binary,
@@ -262,7 +262,7 @@ async fn a_backend_must_name_the_user() {
             assert_eq!(problem.pointers(), ["/externalUserId"], "{body}");
         }
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -290,7 +290,7 @@ async fn a_backend_is_told_every_fault_of_its_body_at_once() {
             "{body}"
         );
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -311,7 +311,7 @@ async fn a_backend_names_users_by_the_same_rule() {
             ["/externalUserId"]
         );
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -335,7 +335,7 @@ async fn an_end_users_iam_signature_is_not_a_backends() {
         let event = request(binary, &json!({ "externalUserId": "bob" })).authorizer(&identity);
         let _ = function.invoke(event).await.problem(403, "forbidden");
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]

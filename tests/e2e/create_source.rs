@@ -1,6 +1,6 @@
 //! `POST /sources`.
 
-use airbyte_sim::{Answer, Fault, FaultKind, Route};
+use airbyte_sim::{CannedResponse, Fault, FaultKind, Route};
 use e2e::{Environment, Event, FAKER, World, faker_source};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -15,7 +15,7 @@ async fn token(world: &World, user: &str) -> String {
         .invoke(Event::mint_token(user))
         .await;
     let token = answer.success(200)["token"].as_str().unwrap().to_owned();
-    world.airbyte.clear_journal();
+    world.airbyte.clear_requests();
     token
 }
 
@@ -58,23 +58,23 @@ async fn airbyte_is_asked_with_the_users_own_scoped_token() {
     let answer = world.create_source().await.invoke(event).await;
 
     let _ = answer.success(201);
-    let journal = world.airbyte.journal();
-    assert_eq!(journal.len(), 1, "{journal:?}");
+    let requests = world.airbyte.requests();
+    assert_eq!(requests.len(), 1, "{requests:?}");
     assert_eq!(
-        (journal[0].method.as_str(), journal[0].path.as_str()),
+        (requests[0].method.as_str(), requests[0].path.as_str()),
         ("POST", SOURCES)
     );
     assert_eq!(
-        journal[0].header("authorization"),
+        requests[0].header("authorization"),
         Some(format!("Bearer {scoped}").as_str())
     );
-    assert_eq!(journal[0].header("content-type"), Some("application/json"));
+    assert_eq!(requests[0].header("content-type"), Some("application/json"));
     let alice = world
         .airbyte
         .workspace_of(Environment::ORGANIZATION, "alice")
         .unwrap();
     assert_eq!(
-        journal[0].json().unwrap(),
+        requests[0].json().unwrap(),
         json!({
             "workspace_id": alice,
             "source_config_template_id": FAKER,
@@ -172,10 +172,10 @@ async fn airbytes_answer_comes_back_with_201_whichever_success_it_was() {
         // Numbers that a detour over floating point would change.
         let reply = r#"{"source_id":"6f2c","created_at":12345678901234567890123,"ratio":1.0,"more":{"b":1,"a":[]}}"#;
         world.airbyte.clear_faults();
-        world.airbyte.order(Fault::new(
+        world.airbyte.inject(Fault::new(
             Route::Sources,
-            FaultKind::Answer(
-                Answer::new(status)
+            FaultKind::Respond(
+                CannedResponse::new(status)
                     .header("content-type", "application/json")
                     .body(reply),
             ),
@@ -206,7 +206,7 @@ async fn a_configuration_reaches_airbyte_exactly_as_it_was_sent() {
         Event::create_source("alice", &json!({})).body(&body),
         Event::create_source("alice", &json!({})).base64_body(body.as_bytes()),
     ] {
-        world.airbyte.clear_journal();
+        world.airbyte.clear_requests();
         let answer = function.invoke(event).await;
 
         assert_eq!(answer.status, 201, "{answer:?}");

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use airbyte_sim::{Answer, Application, Fault, FaultKind, Options, Route};
+use airbyte_sim::{Application, CannedResponse, Fault, FaultKind, Options, Route};
 use e2e::{Binary, Event, Function, Secret, SecretsManager, World, eventually};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -55,7 +55,7 @@ async fn an_application_is_exchanged_for_a_token_as_json() {
 
     let _ = answer.success(200);
     assert_eq!(paths(&world.airbyte), [APPLICATION_TOKEN, WIDGET_TOKEN]);
-    let exchange = &world.airbyte.journal()[0];
+    let exchange = &world.airbyte.requests()[0];
     assert_eq!(exchange.method, "POST");
     assert_eq!(exchange.header("content-type"), Some("application/json"));
     assert_eq!(exchange.header("authorization"), None);
@@ -77,7 +77,7 @@ async fn the_secret_may_be_named_by_its_arn() {
         .await
         .success(200);
 
-    let read = &world.secrets_manager.journal()[0];
+    let read = &world.secrets_manager.requests()[0];
     assert_eq!(read.target, "secretsmanager.GetSecretValue");
     assert!(
         read.authorization
@@ -134,7 +134,7 @@ async fn the_first_request_waits_for_the_read_of_the_start_instead_of_reading_it
     let world = World::new().await;
     world
         .secrets_manager
-        .order_times(1, FaultKind::Delay(Duration::from_millis(400)));
+        .inject_times(1, FaultKind::Delay(Duration::from_millis(400)));
     let function = world.mint_token().await;
     let _ = function
         .invoke(Event::mint_token("alice"))
@@ -378,10 +378,14 @@ async fn a_refused_application_token_is_exchanged_anew() {
         .invoke(Event::mint_token("alice"))
         .await
         .success(200);
-    world.airbyte.clear_journal();
-    world
-        .airbyte
-        .order(Fault::new(Route::WidgetToken, FaultKind::Answer(Answer::new(401))).times(1));
+    world.airbyte.clear_requests();
+    world.airbyte.inject(
+        Fault::new(
+            Route::WidgetToken,
+            FaultKind::Respond(CannedResponse::new(401)),
+        )
+        .times(1),
+    );
 
     let _ = function
         .invoke(Event::mint_token("alice"))
@@ -408,7 +412,7 @@ async fn an_application_token_is_kept_until_shortly_before_the_expiry_in_it() {
 
 #[tokio::test]
 async fn the_expiry_in_an_application_token_counts_and_not_what_is_said_beside_it() {
-    // The stand-in says `expires_in: 900`, as Airbyte does, whatever the token itself says.
+    // The simulator says `expires_in: 900`, as Airbyte does, whatever the token itself says.
     let secret = json!({ "client_id": "dev-client-id", "client_secret": "dev-client-secret" });
     let options = Options {
         application_token_lifetime: Duration::from_secs(2),
@@ -430,7 +434,7 @@ async fn a_credential_that_airbyte_rejects_after_a_fresh_read_too_is_said_to_be_
     for status in [401, 403] {
         let world = World::new().await;
         let function = world.mint_token().await;
-        world.airbyte_answers(Route::WidgetToken, Answer::new(status));
+        world.airbyte_answers(Route::WidgetToken, CannedResponse::new(status));
         let answer = function.invoke(Event::mint_token("alice")).await;
 
         let _ = answer.problem(502, "credential-rejected");
@@ -449,8 +453,8 @@ async fn an_application_that_airbyte_rejects_is_said_to_be_rejected() {
             .await
             .success(200);
         world.airbyte.revoke_application_tokens();
-        world.airbyte_answers(Route::ApplicationToken, Answer::new(status));
-        world.airbyte.clear_journal();
+        world.airbyte_answers(Route::ApplicationToken, CannedResponse::new(status));
+        world.airbyte.clear_requests();
         let answer = function.invoke(Event::mint_token("alice")).await;
 
         let _ = answer.problem(502, "credential-rejected");
@@ -527,7 +531,7 @@ async fn a_secret_that_is_nothing_usable_is_said_to_be_unavailable() {
             let answer = function.invoke(event).await;
             assert_eq!(answer.status, 503, "{value:?}: {answer:?}");
             let _ = answer.problem(503, "credential-unavailable");
-            assert!(world.airbyte.journal().is_empty(), "{value:?}");
+            assert!(world.airbyte.requests().is_empty(), "{value:?}");
         }
     }
     let world = World::with_secret(Secret::create_binary("3q2+7w==").await).await;
@@ -545,7 +549,7 @@ async fn a_missing_secret_does_not_stop_the_start_and_is_found_when_it_is_there(
     let function = world.mint_token().await;
     let answer = function.invoke(Event::mint_token("alice")).await;
     let _ = answer.problem(503, "credential-unavailable");
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 
     world.secret.appear("dev-organization-token").await;
     let _ = function
@@ -567,7 +571,7 @@ async fn a_good_value_is_kept_while_secrets_manager_fails_with_a_warning() {
     let reads = world.secrets_manager.reads();
     world
         .secrets_manager
-        .order(SecretsManager::refusal(400, "AccessDeniedException"));
+        .inject(SecretsManager::refusal(400, "AccessDeniedException"));
 
     // Until a fresh read was tried, and once more after that.
     let started = Instant::now();

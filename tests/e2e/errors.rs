@@ -1,11 +1,11 @@
 //! The contract's table of errors, row by row: status, type, headers, and what Airbyte got to see.
 //!
-//! [`Answer::problem`](e2e::Answer::problem) checks what all of them have in common: `application/problem+json`,
+//! [`CannedResponse::problem`](e2e::Answer::problem) checks what all of them have in common: `application/problem+json`,
 //! `no-store`, `www-authenticate` on 401 and `retry-after` on 429 and on nothing else.
 
 use std::time::Duration;
 
-use airbyte_sim::{Answer, Fault, FaultKind, Options, Route};
+use airbyte_sim::{CannedResponse, Fault, FaultKind, Options, Route};
 use e2e::{Binary, Event, Problem, Secret, SecretsManager, World, faker_source, token};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -25,7 +25,7 @@ async fn problem(
     upstream: &[&str],
 ) -> Problem {
     let function = world.start(binary).await;
-    world.airbyte.clear_journal();
+    world.airbyte.clear_requests();
     let answer = function.invoke_with_deadline(event, DEADLINE).await;
     let problem = answer.problem(status, kind);
     assert_eq!(paths(&world.airbyte), upstream, "{answer:?}");
@@ -184,7 +184,7 @@ async fn a_create_that_airbyte_answers_with_403_is_forbidden() {
     let world = World::new().await;
     world.airbyte_answers(
         Route::Sources,
-        Answer::new(403).json(&json!({ "detail": "Forbidden" })),
+        CannedResponse::new(403).json(&json!({ "detail": "Forbidden" })),
     );
     problem(
         &world,
@@ -236,7 +236,7 @@ async fn a_source_that_airbyte_does_not_want_is_rejected() {
     for status in [400, 404, 409, 422] {
         world.airbyte_answers(
             Route::Sources,
-            Answer::new(status).json(&json!({ "detail": "no" })),
+            CannedResponse::new(status).json(&json!({ "detail": "no" })),
         );
         let expected = (422, "source-rejected");
         problem(
@@ -266,10 +266,13 @@ async fn airbytes_rate_limit_is_passed_on() {
     let limited = (429, "rate-limited");
     world.airbyte_answers(
         Route::WidgetToken,
-        Answer::new(429).header("retry-after", "17"),
+        CannedResponse::new(429).header("retry-after", "17"),
     );
     problem(&world, Binary::MintToken, mint(), limited, &[WIDGET_TOKEN]).await;
-    world.airbyte_answers(Route::Sources, Answer::new(429).header("retry-after", "17"));
+    world.airbyte_answers(
+        Route::Sources,
+        CannedResponse::new(429).header("retry-after", "17"),
+    );
     problem(
         &world,
         Binary::CreateSource,
@@ -288,7 +291,7 @@ async fn a_mint_that_airbyte_fails_is_an_upstream_error() {
     ] {
         world.airbyte_answers(
             Route::WidgetToken,
-            Answer::new(status).header("location", "https://elsewhere.example/"),
+            CannedResponse::new(status).header("location", "https://elsewhere.example/"),
         );
         minting_fails(&world, (502, "upstream-error")).await;
     }
@@ -302,7 +305,7 @@ async fn a_create_that_airbyte_fails_is_an_upstream_error() {
     ] {
         world.airbyte_answers(
             Route::Sources,
-            Answer::new(status).header("location", "https://elsewhere.example/"),
+            CannedResponse::new(status).header("location", "https://elsewhere.example/"),
         );
         let expected = (502, "upstream-error");
         let problem = problem(
@@ -353,7 +356,7 @@ async fn an_answer_to_a_mint_that_cannot_be_understood_is_an_upstream_error() {
     for body in bodies {
         world.airbyte_answers(
             Route::WidgetToken,
-            Answer::new(200)
+            CannedResponse::new(200)
                 .header("content-type", "application/json")
                 .body(body),
         );
@@ -379,7 +382,7 @@ async fn an_answer_to_a_create_that_cannot_be_understood_is_an_upstream_error() 
     ] {
         world.airbyte_answers(
             Route::Sources,
-            Answer::new(200)
+            CannedResponse::new(200)
                 .header("content-type", "application/json")
                 .body(body),
         );
@@ -435,7 +438,7 @@ async fn a_rejected_credential_is_said_to_be_rejected() {
     )
     .await;
 
-    world.airbyte_answers(Route::WidgetToken, Answer::new(403));
+    world.airbyte_answers(Route::WidgetToken, CannedResponse::new(403));
     problem(
         &world,
         Binary::MintToken,
@@ -466,7 +469,7 @@ async fn an_airbyte_that_does_not_answer_in_time_is_a_timeout() {
     let world = World::new().await;
     world
         .airbyte
-        .order(Fault::new(Route::WidgetToken, FaultKind::Hang));
+        .inject(Fault::new(Route::WidgetToken, FaultKind::Hang));
     problem(
         &world,
         Binary::MintToken,
@@ -478,7 +481,7 @@ async fn an_airbyte_that_does_not_answer_in_time_is_a_timeout() {
     world.airbyte.clear_faults();
     world
         .airbyte
-        .order(Fault::new(Route::Sources, FaultKind::Hang));
+        .inject(Fault::new(Route::Sources, FaultKind::Hang));
     let timeout = (504, "upstream-timeout");
     let problem = problem(
         &world,
@@ -503,9 +506,9 @@ async fn a_credential_that_cannot_be_read_is_unavailable() {
         SecretsManager::refusal(400, "ResourceNotFoundException"),
         SecretsManager::refusal(400, "DecryptionFailure"),
         SecretsManager::refusal(500, "InternalServiceError"),
-        FaultKind::ResetBeforeAnswer,
+        FaultKind::ResetBeforeResponse,
     ] {
-        world.secrets_manager.order(fault);
+        world.secrets_manager.inject(fault);
         problem(&world, Binary::MintToken, mint(), unavailable, &[]).await;
         problem(&world, Binary::CreateSource, create(), unavailable, &[]).await;
     }

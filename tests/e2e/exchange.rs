@@ -9,7 +9,7 @@ pub(crate) const SOURCES: &str = "/api/v1/integrations/sources/";
 /// The paths that were called, in order.
 pub(crate) fn paths(airbyte: &Airbyte) -> Vec<String> {
     airbyte
-        .journal()
+        .requests()
         .into_iter()
         .map(|exchange| exchange.path)
         .collect()
@@ -17,7 +17,7 @@ pub(crate) fn paths(airbyte: &Airbyte) -> Vec<String> {
 
 /// The calls to one path.
 pub(crate) fn calls(airbyte: &Airbyte, path: &str) -> Vec<Exchange> {
-    let mut journal = airbyte.journal();
-    journal.retain(|exchange| exchange.path == path);
-    journal
+    let mut requests = airbyte.requests();
+    requests.retain(|exchange| exchange.path == path);
+    requests
 }

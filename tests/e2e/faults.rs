@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use airbyte_sim::{Airbyte, Answer, Fault, FaultKind, Options, Route};
+use airbyte_sim::{Airbyte, CannedResponse, Fault, FaultKind, Options, Route};
 use e2e::tls::BrokenTls;
 use e2e::{
     Binary, Environment, Event, Function, Gate, Secret, SecretsManager, World, faker_source, token,
@@ -112,7 +112,7 @@ impl Upstream {
 /// What a fault of the table is; `elsewhere` is where redirects lead.
 fn trouble(name: &str, upstream: Upstream, elsewhere: &str) -> Trouble {
     let json = |body: Vec<u8>| {
-        Answer::new(200)
+        CannedResponse::new(200)
             .header("content-type", "application/json")
             .body(body)
     };
@@ -131,9 +131,9 @@ fn trouble(name: &str, upstream: Upstream, elsewhere: &str) -> Trouble {
         "connection refused" => return Trouble::Refused,
         "TLS: answers in the clear" => return Trouble::TlsPlainText,
         "TLS: nobody vouches for it" => return Trouble::TlsUntrusted,
-        "reset before the answer" => return Trouble::Kind(FaultKind::ResetBeforeAnswer),
-        "reset amid the answer" => return Trouble::Kind(FaultKind::ResetMidAnswer),
-        "closed before the answer" => return Trouble::Kind(FaultKind::CloseBeforeAnswer),
+        "reset before the answer" => return Trouble::Kind(FaultKind::ResetBeforeResponse),
+        "reset amid the answer" => return Trouble::Kind(FaultKind::ResetMidResponse),
+        "closed before the answer" => return Trouble::Kind(FaultKind::CloseBeforeResponse),
         "hang" => return Trouble::Kind(FaultKind::Hang),
         "drip" => {
             return Trouble::Kind(FaultKind::Drip {
@@ -150,12 +150,12 @@ fn trouble(name: &str, upstream: Upstream, elsewhere: &str) -> Trouble {
         "wrong types" => json(upstream.wrong_types().to_string().into_bytes()),
         "invalid UTF-8" => json([b"{\"\xc3\x28\":1,", &right.as_bytes()[1..]].concat()),
         "3 MiB" => json(format!("{right}{}", " ".repeat(3 * 1024 * 1024)).into_bytes()),
-        "lying content type" => Answer::new(200)
+        "lying content type" => CannedResponse::new(200)
             .header("content-type", "text/html")
             .body(right),
         status => match status.split_once(' ') {
             Some((status, "elsewhere")) => {
-                Answer::new(status.parse().expect("a status")).header("location", elsewhere)
+                CannedResponse::new(status.parse().expect("a status")).header("location", elsewhere)
             }
             _ => refusal(
                 status
@@ -164,12 +164,13 @@ fn trouble(name: &str, upstream: Upstream, elsewhere: &str) -> Trouble {
             ),
         },
     };
-    Trouble::Kind(FaultKind::Answer(answer))
+    Trouble::Kind(FaultKind::Respond(answer))
 }
 
 /// A refusal that says why, in Airbyte's words and in Secrets Manager's.
-fn refusal(status: u16) -> Answer {
-    Answer::new(status).json(&json!({ "detail": "no", "__type": "SomeException", "Message": "no" }))
+fn refusal(status: u16) -> CannedResponse {
+    CannedResponse::new(status)
+        .json(&json!({ "detail": "no", "__type": "SomeException", "Message": "no" }))
 }
 
 /// A row of the table: the fault and its cells, in the order of [`Upstream::ALL`].
@@ -278,7 +279,7 @@ async fn secret(trouble: &Trouble) -> Seen {
     // The read at start-up fails quickly, whatever the fault.
     world
         .secrets_manager
-        .order(SecretsManager::refusal(400, "ResourceNotFoundException"));
+        .inject(SecretsManager::refusal(400, "ResourceNotFoundException"));
     let environment = world
         .environment()
         .with("AWS_ENDPOINT_URL_SECRETS_MANAGER", &url);
@@ -286,14 +287,14 @@ async fn secret(trouble: &Trouble) -> Seen {
     world.secrets_manager.clear_faults();
     match trouble {
         Trouble::Refused => gate.close().await,
-        Trouble::Kind(kind) => world.secrets_manager.order(kind.clone()),
+        Trouble::Kind(kind) => world.secrets_manager.inject(kind.clone()),
         Trouble::None | Trouble::TlsPlainText | Trouble::TlsUntrusted => {}
     }
 
     let reads = world.secrets_manager.reads();
     let answer = function.invoke_with_deadline(mint(), DEADLINE).await;
     assert!(world.secrets_manager.reads() - reads <= 3);
-    assert_eq!(world.airbyte.journal().is_empty(), answer.status != 200);
+    assert_eq!(world.airbyte.requests().is_empty(), answer.status != 200);
 
     if let Some(tls) = tls {
         // That does not heal. It does no harm either.
@@ -337,7 +338,7 @@ async fn secret_held(trouble: &Trouble) -> Seen {
     assert_eq!(world.secrets_manager.reads(), 1, "{:?}", started.elapsed());
     match trouble {
         Trouble::Refused => gate.close().await,
-        Trouble::Kind(kind) => world.secrets_manager.order(kind.clone()),
+        Trouble::Kind(kind) => world.secrets_manager.inject(kind.clone()),
         Trouble::None | Trouble::TlsPlainText | Trouble::TlsUntrusted => {}
     }
     // Its time to live has to pass.
@@ -356,7 +357,7 @@ async fn secret_held(trouble: &Trouble) -> Seen {
         .all(|line| line["level"] == "INFO");
     let harmless = match trouble {
         Trouble::None | Trouble::Kind(FaultKind::Delay(_)) => true,
-        Trouble::Kind(FaultKind::Answer(answer)) => {
+        Trouble::Kind(FaultKind::Respond(answer)) => {
             answer.status == 200
                 && serde_json::from_slice::<Value>(&answer.body)
                     .is_ok_and(|body| body["SecretString"].is_string())
@@ -413,17 +414,17 @@ async fn airbyte(upstream: Upstream, trouble: Trouble) -> Seen {
         None => world.environment(),
     };
     // An exchange at start-up fails quickly, so that there is one to be made in the request.
-    world.airbyte_answers(Route::ApplicationToken, Answer::new(400));
+    world.airbyte_answers(Route::ApplicationToken, CannedResponse::new(400));
     let function = Function::start(binary, &environment).await;
     world.airbyte.clear_faults();
     accept_right_answer(&world, &trouble);
     let refused = matches!(trouble, Trouble::Refused);
     match trouble {
         Trouble::Refused => world.airbyte.refuse_connections().await.unwrap(),
-        Trouble::Kind(kind) => world.airbyte.order(Fault::new(route, kind)),
+        Trouble::Kind(kind) => world.airbyte.inject(Fault::new(route, kind)),
         Trouble::None | Trouble::TlsPlainText | Trouble::TlsUntrusted => {}
     }
-    world.airbyte.clear_journal();
+    world.airbyte.clear_requests();
 
     let answer = function.invoke_with_deadline(&event, DEADLINE).await;
     let path = upstream.path().expect("a route of Airbyte's");
@@ -471,9 +472,9 @@ async fn airbyte(upstream: Upstream, trouble: Trouble) -> Seen {
     seen
 }
 
-/// Makes the stand-in accept the application token in an ordered answer, if there is one.
+/// Makes the simulator accept the application token in an ordered answer, if there is one.
 fn accept_right_answer(world: &World, trouble: &Trouble) {
-    let Trouble::Kind(FaultKind::Answer(answer)) = trouble else {
+    let Trouble::Kind(FaultKind::Respond(answer)) = trouble else {
         return;
     };
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
@@ -512,7 +513,9 @@ async fn the_creation_of_a_source_fails() {
 #[tokio::test]
 async fn an_answer_comes_before_any_deadline_however_short() {
     let world = World::new().await;
-    world.airbyte.order(Fault::new(Route::Any, FaultKind::Hang));
+    world
+        .airbyte
+        .inject(Fault::new(Route::Any, FaultKind::Hang));
     let (mint_token, create_source) = (world.mint_token().await, world.create_source().await);
     for millis in [600, 800, 1000, 2000] {
         let deadline = Duration::from_millis(millis);
@@ -555,9 +558,10 @@ async fn a_credential_is_sent_to_airbyte_alone() {
         let location = format!("{}{path}", elsewhere.url());
         for status in [301, 302, 303, 307, 308] {
             world.airbyte.clear_faults();
-            let redirect =
-                FaultKind::Answer(Answer::new(status).header("location", location.clone()));
-            world.airbyte.order(Fault::new(Route::Any, redirect));
+            let redirect = FaultKind::Respond(
+                CannedResponse::new(status).header("location", location.clone()),
+            );
+            world.airbyte.inject(Fault::new(Route::Any, redirect));
             let answer = function
                 .invoke(Event::create_source("alice", &faker_source()))
                 .await;

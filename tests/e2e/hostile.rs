@@ -75,9 +75,9 @@ async fn events_that_are_no_http_requests_are_refused() {
         for event in events {
             assert_refused(&function, event).await;
         }
-        assert!(world.airbyte.journal().is_empty());
+        assert!(world.airbyte.requests().is_empty());
         assert_works(&function, binary).await;
-        world.airbyte.clear_journal();
+        world.airbyte.clear_requests();
     }
 }
 
@@ -126,7 +126,7 @@ async fn parts_of_an_event_of_the_wrong_type_are_refused() {
         assert_works(&function, binary).await;
     }
     // Those of the last kind may have been served; nobody was who they are not.
-    for exchange in world.airbyte.journal() {
+    for exchange in world.airbyte.requests() {
         let body = exchange.json().unwrap();
         assert!(
             body.get("externalUserId")
@@ -198,7 +198,7 @@ async fn a_costly_body_costs_no_more_than_its_size() {
         let event = Event::create_source("alice", &json!({})).body(body);
         assert_refused(&function, &event.to_string()).await;
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
     let peak = peak_memory(&function);
     assert!(peak < 100 * 1024, "{peak} KiB of memory at the peak");
     assert_works(&function, Binary::CreateSource).await;
@@ -266,7 +266,7 @@ async fn nothing_that_a_caller_sends_becomes_another_header() {
             let _ = answer.problem(400, "invalid-token");
         }
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 /// A pseudo-random sequence (`SplitMix64`), so that a failure can be repeated by its number.
@@ -364,7 +364,7 @@ async fn mutated_events_are_answered_and_let_nobody_in_as_another() {
         }
         assert_works(&function, binary).await;
     }
-    for exchange in world.airbyte.journal() {
+    for exchange in world.airbyte.requests() {
         let body = exchange.json().unwrap();
         let Some(user) = body.get("externalUserId") else {
             continue;

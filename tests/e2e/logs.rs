@@ -1,7 +1,7 @@
 //! What the functions print: JSON, one object a line, one line for each request that tells what became of it and carries
 //! the metrics.
 
-use airbyte_sim::{Answer, Fault, FaultKind, Route};
+use airbyte_sim::{CannedResponse, Fault, FaultKind, Route};
 use e2e::{Binary, Event, Function, SecretsManager, World, faker_source};
 use serde_json::{Value, json};
 
@@ -122,15 +122,19 @@ async fn the_last_status_and_the_number_of_tries_are_those_of_the_request() {
         .invoke(Event::mint_token("alice"))
         .await
         .success(200);
-    world.airbyte_answers(Route::WidgetToken, Answer::new(503));
+    world.airbyte_answers(Route::WidgetToken, CannedResponse::new(503));
     let _ = function
         .invoke(Event::mint_token("alice"))
         .await
         .problem(502, "upstream-error");
     world.airbyte.clear_faults();
-    world
-        .airbyte
-        .order(Fault::new(Route::WidgetToken, FaultKind::Answer(Answer::new(503))).times(1));
+    world.airbyte.inject(
+        Fault::new(
+            Route::WidgetToken,
+            FaultKind::Respond(CannedResponse::new(503)),
+        )
+        .times(1),
+    );
     let _ = function
         .invoke(Event::mint_token("alice"))
         .await
@@ -171,7 +175,7 @@ async fn a_problem_is_told_by_its_type_and_as_an_error_where_the_owner_must_act(
         .invoke(Event::mint_token("alice").body("x"))
         .await
         .problem(400, "invalid-request");
-    world.airbyte_answers(Route::WidgetToken, Answer::new(401));
+    world.airbyte_answers(Route::WidgetToken, CannedResponse::new(401));
     let _ = function
         .invoke(Event::mint_token("alice"))
         .await
@@ -227,7 +231,7 @@ async fn metrics_are_embedded_in_the_line_and_the_alarmed_ones_are_sent() {
         .invoke(Event::mint_token("alice"))
         .await
         .success(200);
-    world.airbyte_answers(Route::WidgetToken, Answer::new(401));
+    world.airbyte_answers(Route::WidgetToken, CannedResponse::new(401));
     let _ = function
         .invoke(Event::mint_token("alice"))
         .await
@@ -254,7 +258,7 @@ async fn a_secret_that_cannot_be_read_is_counted_and_warned_of() {
     let world = World::new().await;
     world
         .secrets_manager
-        .order(SecretsManager::refusal(400, "AccessDeniedException"));
+        .inject(SecretsManager::refusal(400, "AccessDeniedException"));
     let function = world.mint_token().await;
     let _ = function
         .invoke(Event::mint_token("alice"))
@@ -282,7 +286,7 @@ async fn requests_are_told_at_every_level_and_nothing_else_below_it() {
     let world = World::new().await;
     world
         .secrets_manager
-        .order_times(1, SecretsManager::refusal(400, "AccessDeniedException"));
+        .inject_times(1, SecretsManager::refusal(400, "AccessDeniedException"));
     for (name, value) in [
         ("RUST_LOG", "error"),
         ("AWS_LAMBDA_LOG_LEVEL", "ERROR"),

@@ -1,5 +1,5 @@
 //! The two functions from outside: real processes behind a Lambda Runtime API, with the real AWS SDK against moto and
-//! the Airbyte stand-in. One file per behaviour.
+//! the Airbyte simulator. One file per behaviour.
 #![allow(
     clippy::expect_used,
     clippy::panic,

@@ -1,6 +1,6 @@
 //! `POST /token`.
 
-use airbyte_sim::{Answer, Fault, FaultKind, Route};
+use airbyte_sim::{CannedResponse, Fault, FaultKind, Route};
 use e2e::token::{claims, jwt, open, scoped_claims};
 use e2e::{Environment, Event, World};
 use serde_json::json;
@@ -51,21 +51,21 @@ async fn airbyte_is_asked_as_the_vendors_page_says() {
         .await;
 
     let _ = answer.success(200);
-    let journal = world.airbyte.journal();
-    assert_eq!(journal.len(), 1, "{journal:?}");
+    let requests = world.airbyte.requests();
+    assert_eq!(requests.len(), 1, "{requests:?}");
     assert_eq!(
-        (journal[0].method.as_str(), journal[0].path.as_str()),
+        (requests[0].method.as_str(), requests[0].path.as_str()),
         ("POST", WIDGET_TOKEN)
     );
-    assert_eq!(journal[0].query, None);
+    assert_eq!(requests[0].query, None);
     assert_eq!(
-        journal[0].header("authorization"),
+        requests[0].header("authorization"),
         Some("Bearer dev-organization-token")
     );
-    assert_eq!(journal[0].header("content-type"), Some("application/json"));
-    assert_eq!(journal[0].header("accept"), Some("application/json"));
+    assert_eq!(requests[0].header("content-type"), Some("application/json"));
+    assert_eq!(requests[0].header("accept"), Some("application/json"));
     assert_eq!(
-        journal[0].json().unwrap(),
+        requests[0].json().unwrap(),
         json!({
             "externalUserId": "alice",
             "organizationId": Environment::ORGANIZATION,
@@ -168,10 +168,10 @@ async fn a_body_is_decoded_from_base64_when_the_event_says_so_whatever_its_conte
 async fn the_vendors_sample_comes_back_byte_for_byte() {
     let sample = include_str!("../fixtures/vendor-widget-token-answer.json");
     let world = World::new().await;
-    world.airbyte.order(Fault::new(
+    world.airbyte.inject(Fault::new(
         Route::WidgetToken,
-        FaultKind::Answer(
-            Answer::new(200)
+        FaultKind::Respond(
+            CannedResponse::new(200)
                 .header("content-type", "application/json")
                 .body(sample),
         ),
@@ -231,12 +231,12 @@ async fn a_token_in_either_alphabet_padded_or_not_comes_back_as_it_was() {
     assert_ne!(opaque[0], opaque[1], "the sample has no padding");
     for opaque in opaque {
         // What else Airbyte may say some day does no harm.
-        let reply =
-            Answer::new(200).json(&json!({ "token": opaque, "expires_in": 900, "data": null }));
+        let reply = CannedResponse::new(200)
+            .json(&json!({ "token": opaque, "expires_in": 900, "data": null }));
         world.airbyte.clear_faults();
         world
             .airbyte
-            .order(Fault::new(Route::WidgetToken, FaultKind::Answer(reply)));
+            .inject(Fault::new(Route::WidgetToken, FaultKind::Respond(reply)));
         let answer = function.invoke(Event::mint_token("alice")).await;
 
         assert_eq!(answer.success(200)["token"], opaque);

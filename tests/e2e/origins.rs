@@ -47,14 +47,14 @@ async fn an_origin_in_the_list_is_told_to_airbyte_in_its_normal_form() {
     let world = World::new().await;
     let function = function(&world, allowed).await;
     for (header, normal_form) in cases {
-        world.airbyte.clear_journal();
+        world.airbyte.clear_requests();
         let answer = function
             .invoke(Event::mint_token("alice").origin(header))
             .await;
         assert_eq!(answer.status, 200, "{header}: {answer:?}");
         assert_eq!(told(&world.airbyte), [normal_form], "{header}");
 
-        world.airbyte.clear_journal();
+        world.airbyte.clear_requests();
         let body = json!({ "allowedOrigin": header });
         let answer = function
             .invoke(Event::mint_token("alice").no_origin().json(&body))
@@ -72,7 +72,7 @@ async fn the_list_itself_is_brought_into_the_normal_form() {
         Event::mint_token("alice").no_origin(),
         Event::mint_token("alice"),
     ] {
-        world.airbyte.clear_journal();
+        world.airbyte.clear_requests();
         let _ = function.invoke(event).await.success(200);
         assert_eq!(told(&world.airbyte), ["https://app.example.com"]);
     }
@@ -176,7 +176,7 @@ async fn any_other_origin_header_is_refused() {
             .await;
         let _ = answer.problem(403, "origin-not-allowed");
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn any_other_origin_in_the_body_is_refused() {
             .await;
         let _ = answer.problem(403, "origin-not-allowed");
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -210,7 +210,7 @@ async fn create_source_checks_the_origin_as_well() {
         assert_eq!(answer.status, 403, "{origin:?}: {answer:?}");
         let _ = answer.problem(403, "origin-not-allowed");
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 
     let event = Event::create_source("alice", &faker_source()).origin(Environment::OTHER_ORIGIN);
     let _ = function.invoke(event).await.success(201);
@@ -230,7 +230,7 @@ async fn the_header_wins_over_the_body_and_the_first_of_the_list_over_nothing() 
         ),
         (Event::mint_token("alice").no_origin(), Environment::ORIGIN),
     ] {
-        world.airbyte.clear_journal();
+        world.airbyte.clear_requests();
         let _ = function.invoke(event).await.success(200);
         assert_eq!(told(&world.airbyte), [origin]);
     }
@@ -249,5 +249,5 @@ async fn the_header_is_found_whatever_the_case_of_its_name() {
             .await
             .problem(403, "origin-not-allowed");
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }

@@ -1,6 +1,6 @@
 //! Airbyte's refusal of a source, in each of the shapes its errors have, as the caller sees it.
 
-use airbyte_sim::{Answer, Fault, FaultKind, Route};
+use airbyte_sim::{CannedResponse, Fault, FaultKind, Route};
 use e2e::{Event, POSTGRES, World, faker_source, token};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -90,9 +90,9 @@ async fn each_shape_of_airbytes_errors_is_understood() {
     let function = world.create_source().await;
     for (body, errors) in cases {
         world.airbyte.clear_faults();
-        world.airbyte.order(Fault::new(
+        world.airbyte.inject(Fault::new(
             Route::Sources,
-            FaultKind::Answer(Answer::new(422).json(&body)),
+            FaultKind::Respond(CannedResponse::new(422).json(&body)),
         ));
         let answer = function
             .invoke(Event::create_source("alice", &faker_source()))
@@ -133,9 +133,9 @@ async fn a_value_of_the_configuration_that_airbyte_repeats_goes_no_further() {
     for status in [400, 404, 409, 422, 403, 401, 500] {
         for body in &bodies {
             world.airbyte.clear_faults();
-            world.airbyte.order(Fault::new(
+            world.airbyte.inject(Fault::new(
                 Route::Sources,
-                FaultKind::Answer(Answer::new(status).json(body)),
+                FaultKind::Respond(CannedResponse::new(status).json(body)),
             ));
             let answer = function
                 .invoke(Event::create_source("alice", &postgres_without(&[])))
@@ -155,7 +155,7 @@ async fn a_token_that_airbyte_repeats_is_not_passed_on() {
     let scoped = token::open(&opaque)["token"].as_str().unwrap().to_owned();
     world.airbyte_answers(
         Route::WidgetToken,
-        Answer::new(200).json(&json!({ "token": opaque })),
+        CannedResponse::new(200).json(&json!({ "token": opaque })),
     );
     let mut with_token = faker_source();
     with_token["token"] = json!(opaque);
@@ -165,7 +165,7 @@ async fn a_token_that_airbyte_repeats_is_not_passed_on() {
         json!({ "detail": [{ "loc": ["header", scoped], "msg": format!("{scoped} has ended") }] }),
         json!({ "message": "bad", "_embedded": { "errors": [{ "message": scoped }] } }),
     ] {
-        world.airbyte_answers(Route::Sources, Answer::new(422).json(&said));
+        world.airbyte_answers(Route::Sources, CannedResponse::new(422).json(&said));
         for body in [&with_token, &faker_source()] {
             let answer = function.invoke(Event::create_source("alice", body)).await;
             let said = format!("{answer:?}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use airbyte_sim::{Answer, Fault, FaultKind, Route};
+use airbyte_sim::{CannedResponse, Fault, FaultKind, Route};
 use e2e::{Binary, Event, Function, World, faker_source};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -10,18 +10,18 @@ use tokio::time::timeout;
 use crate::exchange::{SOURCES, WIDGET_TOKEN, calls, paths};
 
 fn answer(status: u16) -> FaultKind {
-    FaultKind::Answer(Answer::new(status))
+    FaultKind::Respond(CannedResponse::new(status))
 }
 
 /// What a get-or-create may be repeated after.
 fn passing_faults() -> Vec<FaultKind> {
     let mut faults: Vec<_> = [429, 502, 503, 504].map(answer).to_vec();
     faults.extend([
-        FaultKind::ResetBeforeAnswer,
-        FaultKind::ResetMidAnswer,
-        FaultKind::CloseBeforeAnswer,
+        FaultKind::ResetBeforeResponse,
+        FaultKind::ResetMidResponse,
+        FaultKind::CloseBeforeResponse,
     ]);
-    faults.push(FaultKind::AnswerAfterProcessing(Answer::new(503)));
+    faults.push(FaultKind::RespondAfterProcessing(CannedResponse::new(503)));
     faults
 }
 
@@ -30,18 +30,18 @@ async fn a_mint_is_tried_three_times() {
     let world = World::new().await;
     let function = world.mint_token().await;
     for fault in passing_faults() {
-        world.airbyte.clear_journal();
+        world.airbyte.clear_requests();
         world
             .airbyte
-            .order(Fault::new(Route::WidgetToken, fault.clone()).times(2));
+            .inject(Fault::new(Route::WidgetToken, fault.clone()).times(2));
         let answer = function.invoke(Event::mint_token("alice")).await;
         assert_eq!(answer.status, 200, "{fault:?}: {answer:?}");
         assert_eq!(calls(&world.airbyte, WIDGET_TOKEN).len(), 3, "{fault:?}");
 
-        world.airbyte.clear_journal();
+        world.airbyte.clear_requests();
         world
             .airbyte
-            .order(Fault::new(Route::WidgetToken, fault.clone()));
+            .inject(Fault::new(Route::WidgetToken, fault.clone()));
         let answer = function.invoke(Event::mint_token("alice")).await;
         assert!(matches!(answer.status, 429 | 502), "{fault:?}: {answer:?}");
         assert_eq!(calls(&world.airbyte, WIDGET_TOKEN).len(), 3, "{fault:?}");
@@ -54,7 +54,7 @@ async fn the_mint_inside_of_a_create_is_tried_three_times_too() {
     let world = World::new().await;
     world
         .airbyte
-        .order(Fault::new(Route::WidgetToken, answer(503)).times(2));
+        .inject(Fault::new(Route::WidgetToken, answer(503)).times(2));
     let answer = world
         .create_source()
         .await
@@ -74,10 +74,10 @@ async fn a_mint_is_not_repeated_after_an_answer_that_would_come_again() {
     let function = world.mint_token().await;
     for status in [400, 404, 408, 409, 418, 422, 500, 501, 505] {
         world.airbyte.clear_faults();
-        world.airbyte.clear_journal();
+        world.airbyte.clear_requests();
         world
             .airbyte
-            .order(Fault::new(Route::WidgetToken, answer(status)));
+            .inject(Fault::new(Route::WidgetToken, answer(status)));
         let answer = function.invoke(Event::mint_token("alice")).await;
 
         let _ = answer.problem(502, "upstream-error");
@@ -91,19 +91,20 @@ async fn a_create_is_never_sent_twice_when_it_may_have_been_done() {
     let function = world.create_source().await;
     let mut faults: Vec<_> = [500, 502, 503, 504].map(answer).to_vec();
     faults.extend(
-        [500, 502, 503, 504].map(|status| FaultKind::AnswerAfterProcessing(Answer::new(status))),
+        [500, 502, 503, 504]
+            .map(|status| FaultKind::RespondAfterProcessing(CannedResponse::new(status))),
     );
     faults.extend([
-        FaultKind::ResetBeforeAnswer,
-        FaultKind::ResetMidAnswer,
-        FaultKind::CloseBeforeAnswer,
+        FaultKind::ResetBeforeResponse,
+        FaultKind::ResetMidResponse,
+        FaultKind::CloseBeforeResponse,
     ]);
     for fault in faults {
         world.airbyte.clear_faults();
-        world.airbyte.clear_journal();
+        world.airbyte.clear_requests();
         world
             .airbyte
-            .order(Fault::new(Route::Sources, fault.clone()));
+            .inject(Fault::new(Route::Sources, fault.clone()));
         let answer = function
             .invoke(Event::create_source("alice", &faker_source()))
             .await;
@@ -123,7 +124,7 @@ async fn a_create_that_was_refused_unprocessed_is_sent_again() {
     let function = world.create_source().await;
     world
         .airbyte
-        .order(Fault::new(Route::Sources, answer(429)).times(2));
+        .inject(Fault::new(Route::Sources, answer(429)).times(2));
     let answer = function
         .invoke(Event::create_source("alice", &faker_source()))
         .await;
@@ -261,11 +262,11 @@ async fn connections_are_kept_from_one_request_to_the_next() {
 async fn a_wait_that_airbyte_asks_for_is_kept_where_it_fits_the_deadline() {
     let world = World::new().await;
     for status in [429, 503] {
-        world.airbyte.clear_journal();
-        let limited = Answer::new(status).header("retry-after", "1");
+        world.airbyte.clear_requests();
+        let limited = CannedResponse::new(status).header("retry-after", "1");
         world
             .airbyte
-            .order(Fault::new(Route::WidgetToken, FaultKind::Answer(limited)).times(1));
+            .inject(Fault::new(Route::WidgetToken, FaultKind::Respond(limited)).times(1));
         let function = world.mint_token().await;
         let answer = function
             .invoke_with_deadline(Event::mint_token("alice"), Duration::from_secs(5))
@@ -295,20 +296,21 @@ async fn a_wait_may_be_given_as_a_date() {
             .unwrap()
     };
     // Too far away to wait for: told at once, in seconds.
-    let limited = Answer::new(429).header("retry-after", date(time::Duration::seconds(90)));
+    let limited = CannedResponse::new(429).header("retry-after", date(time::Duration::seconds(90)));
     world
         .airbyte
-        .order(Fault::new(Route::WidgetToken, FaultKind::Answer(limited)).times(1));
+        .inject(Fault::new(Route::WidgetToken, FaultKind::Respond(limited)).times(1));
     let answer = function.invoke(Event::mint_token("alice")).await;
     let _ = answer.problem(429, "rate-limited");
     assert!((85..=90).contains(&answer.retry_after()), "{answer:?}");
     assert!(answer.took < Duration::from_secs(1), "{answer:?}");
 
     // In the past: no wait at all.
-    let limited = Answer::new(429).header("retry-after", date(time::Duration::seconds(-90)));
+    let limited =
+        CannedResponse::new(429).header("retry-after", date(time::Duration::seconds(-90)));
     world
         .airbyte
-        .order(Fault::new(Route::WidgetToken, FaultKind::Answer(limited)).times(1));
+        .inject(Fault::new(Route::WidgetToken, FaultKind::Respond(limited)).times(1));
     let answer = function.invoke(Event::mint_token("alice")).await;
     let _ = answer.success(200);
     assert!(answer.took < Duration::from_secs(1), "{answer:?}");
@@ -317,8 +319,8 @@ async fn a_wait_may_be_given_as_a_date() {
 #[tokio::test]
 async fn a_wait_beyond_the_deadline_is_passed_on_at_once() {
     let world = World::new().await;
-    let limited = FaultKind::Answer(Answer::new(429).header("retry-after", "3"));
-    world.airbyte.order(Fault::new(Route::Any, limited));
+    let limited = FaultKind::Respond(CannedResponse::new(429).header("retry-after", "3"));
+    world.airbyte.inject(Fault::new(Route::Any, limited));
     let deadline = Duration::from_secs(3);
     let minted = world
         .mint_token()
@@ -345,7 +347,7 @@ async fn a_rate_limit_without_a_wait_still_tells_the_caller_one() {
     let world = World::new().await;
     world
         .airbyte
-        .order(Fault::new(Route::WidgetToken, answer(429)));
+        .inject(Fault::new(Route::WidgetToken, answer(429)));
     let answer = world
         .mint_token()
         .await

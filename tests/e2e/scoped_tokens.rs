@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use airbyte_sim::{Answer, Options, Route};
+use airbyte_sim::{CannedResponse, Options, Route};
 use e2e::{Environment, Event, Secret, World, faker_source, token};
 use serde_json::json;
 use uuid::Uuid;
@@ -66,7 +66,7 @@ async fn a_token_that_airbyte_refuses_is_replaced_and_the_source_is_created() {
     let function = world.create_source().await;
     let _ = function.invoke(create("alice")).await.success(201);
     world.airbyte.revoke_scoped_tokens();
-    world.airbyte.clear_journal();
+    world.airbyte.clear_requests();
 
     let _ = function.invoke(create("alice")).await.success(201);
     assert_eq!(paths(&world.airbyte), [SOURCES, WIDGET_TOKEN, SOURCES]);
@@ -82,7 +82,7 @@ async fn a_token_that_airbyte_refuses_is_replaced_and_the_source_is_created() {
 async fn a_fresh_token_that_airbyte_refuses_too_ends_the_matter() {
     let world = World::new().await;
     let function = world.create_source().await;
-    world.airbyte_answers(Route::Sources, Answer::new(401));
+    world.airbyte_answers(Route::Sources, CannedResponse::new(401));
     let answer = function.invoke(create("alice")).await;
 
     assert_eq!(
@@ -133,7 +133,7 @@ async fn a_supplied_token_is_not_kept_for_anyone() {
     // A token is what lets its holder in: Airbyte decides about it.
     let supplied = function.invoke(Event::create_source("bob", &body)).await;
     let _ = supplied.success(201);
-    world.airbyte.clear_journal();
+    world.airbyte.clear_requests();
 
     let _ = function.invoke(create("alice")).await.success(201);
     let _ = function.invoke(create("bob")).await.success(201);
@@ -153,7 +153,7 @@ async fn a_supplied_token_is_never_replaced_by_one_of_ours() {
     let mut body = faker_source();
     // Readable, unexpired, and not Airbyte's.
     body["token"] = json!(token::opaque_for(Uuid::new_v4(), "alice"));
-    world.airbyte.clear_journal();
+    world.airbyte.clear_requests();
     let answer = function.invoke(Event::create_source("alice", &body)).await;
 
     let _ = answer.problem(401, "token-expired");

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use airbyte_sim::{Airbyte, Answer, Application, Fault, FaultKind, Options, Route};
+use airbyte_sim::{Airbyte, Application, CannedResponse, Fault, FaultKind, Options, Route};
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use e2e::{Binary, Environment, Event, Function, POSTGRES, Secret, SecretsManager, World, token};
@@ -53,7 +53,7 @@ impl Watch {
 
     /// The tokens that have been sent by now are secret as well, and so is the part of them that makes them valid.
     fn learn(&mut self, airbyte: &Airbyte) {
-        for exchange in airbyte.journal() {
+        for exchange in airbyte.requests() {
             if let Some(token) = exchange
                 .header("authorization")
                 .and_then(|value| value.strip_prefix("Bearer "))
@@ -194,20 +194,22 @@ fn airbyte_faults() -> Vec<FaultKind> {
             json!({ "token": everything, "access_token": everything }),
         ] {
             let location = format!("https://{}.example/", BYSTANDERS[11]);
-            faults.push(FaultKind::Answer(
-                Answer::new(status).header("location", location).json(&body),
+            faults.push(FaultKind::Respond(
+                CannedResponse::new(status)
+                    .header("location", location)
+                    .json(&body),
             ));
         }
-        faults.push(FaultKind::Answer(
-            Answer::new(status)
+        faults.push(FaultKind::Respond(
+            CannedResponse::new(status)
                 .header("content-type", "text/html")
                 .body(everything.clone()),
         ));
     }
     faults.extend([
-        FaultKind::ResetBeforeAnswer,
-        FaultKind::ResetMidAnswer,
-        FaultKind::CloseBeforeAnswer,
+        FaultKind::ResetBeforeResponse,
+        FaultKind::ResetMidResponse,
+        FaultKind::CloseBeforeResponse,
         FaultKind::Hang,
     ]);
     faults
@@ -285,12 +287,12 @@ async fn no_failure_of_airbytes_brings_a_secret_to_light() {
             // A function of its own, for one whose credential was rejected asks nobody for a while.
             let function = Function::start(binary, &environment(&world)).await;
             world.airbyte.revoke_application_tokens();
-            world.airbyte.order(Fault::new(route, fault));
-            world.airbyte.clear_journal();
+            world.airbyte.inject(Fault::new(route, fault));
+            world.airbyte.clear_requests();
             let mut watch = Watch::new();
             check(&world, &function, &good, &mut watch).await;
             watch.check("the output", &function.output());
-            assert!(!world.airbyte.journal().is_empty());
+            assert!(!world.airbyte.requests().is_empty());
         }
     }
 }
@@ -302,7 +304,7 @@ async fn no_failure_of_secrets_managers_brings_a_secret_to_light() {
         .join(" ");
     let world = world(&secrets()[0]).await;
     let mut watch = Watch::new();
-    let text = |status, body: String| FaultKind::Answer(Answer::new(status).body(body));
+    let text = |status, body: String| FaultKind::Respond(CannedResponse::new(status).body(body));
     for fault in [
         SecretsManager::refusal(400, "AccessDeniedException"),
         text(
@@ -320,9 +322,9 @@ async fn no_failure_of_secrets_managers_brings_a_secret_to_light() {
             200,
             json!({ "SecretString": format!("{everything}\r\nx: y") }).to_string(),
         ),
-        FaultKind::ResetMidAnswer,
+        FaultKind::ResetMidResponse,
     ] {
-        world.secrets_manager.order(fault);
+        world.secrets_manager.inject(fault);
         for binary in Binary::ALL {
             let function = Function::start(binary, &environment(&world)).await;
             check(&world, &function, &requests(binary)[..], &mut watch).await;

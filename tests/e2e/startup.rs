@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use airbyte_sim::{Answer, FaultKind};
+use airbyte_sim::{CannedResponse, FaultKind};
 use e2e::tls::BrokenTls;
 use e2e::{Binary, Event, Function, Gate, SecretsManager, World};
 use futures_util::future::join_all;
@@ -186,17 +186,17 @@ async fn plain_http_to_the_own_machine_is_allowed_by_any_of_its_names() {
 async fn a_secret_that_cannot_be_read_does_not_stop_the_start() {
     let faults = [
         FaultKind::Hang,
-        FaultKind::ResetBeforeAnswer,
+        FaultKind::ResetBeforeResponse,
         SecretsManager::refusal(400, "AccessDeniedException"),
         SecretsManager::refusal(503, "ServiceUnavailable"),
-        FaultKind::Answer(Answer::new(200).body("not what it should be")),
+        FaultKind::Respond(CannedResponse::new(200).body("not what it should be")),
     ];
     let cases = faults
         .iter()
         .flat_map(|fault| Binary::ALL.map(|binary| (fault, binary)));
     join_all(cases.map(async |(fault, binary)| {
         let world = World::new().await;
-        world.secrets_manager.order(fault.clone());
+        world.secrets_manager.inject(fault.clone());
         let started = Instant::now();
         let function = world.start(binary).await;
         let took = started.elapsed();

@@ -61,7 +61,7 @@ async fn a_body_that_is_not_a_json_object_is_refused() {
             }
         }
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn a_body_that_is_not_utf_8_or_not_base64_is_refused() {
             let _ = answer.problem(400, "invalid-request");
         }
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn every_fault_of_a_token_request_is_told_at_once() {
             "{body}"
         );
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -187,7 +187,7 @@ async fn every_fault_of_a_source_request_is_told_at_once() {
             "{body}"
         );
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn an_empty_source_request_lacks_what_is_required() {
             ["/connection_configuration", "/source_config_template_id"]
         );
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 /// A body whose `connection_configuration` is the given text.
@@ -278,7 +278,7 @@ async fn a_configuration_that_would_be_read_differently_elsewhere_is_refused_wit
             "{configuration}"
         );
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -293,7 +293,7 @@ async fn a_name_with_a_lone_surrogate_is_refused() {
     let function = world.create_source().await;
     let event = Event::create_source("alice", &json!({})).body(source_with(r#"{"\ud800":1}"#));
     let _ = function.invoke(event).await.problem(400, "invalid-request");
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -304,12 +304,12 @@ async fn a_configuration_may_be_nested_64_levels_deep_and_no_deeper() {
     let _ = function.invoke(event(64)).await.success(201);
     assert_eq!(world.airbyte.sources().len(), 1);
 
-    world.airbyte.clear_journal();
+    world.airbyte.clear_requests();
     for depth in [65, 128, 1000, 400_000] {
         let answer = function.invoke(event(depth)).await;
         let _ = answer.problem(400, "invalid-request");
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -340,7 +340,7 @@ async fn members_that_appear_twice_are_refused() {
             .pointers(),
         ["/connection_configuration"]
     );
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -363,7 +363,7 @@ async fn faults_inside_and_outside_of_the_configuration_are_told_together() {
             "/workspace_id",
         ]
     );
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -385,7 +385,7 @@ async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
         for answer in invoke(&function, binary, body(limit).as_bytes()).await {
             let _ = answer.success(success);
         }
-        world.airbyte.clear_journal();
+        world.airbyte.clear_requests();
         for length in [limit + 1, limit + 3] {
             for answer in invoke(&function, binary, body(length).as_bytes()).await {
                 let _ = answer.problem(413, "payload-too-large");
@@ -396,7 +396,7 @@ async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
         for answer in invoke(&function, binary, wide.as_bytes()).await {
             let _ = answer.problem(413, "payload-too-large");
         }
-        assert!(world.airbyte.journal().is_empty());
+        assert!(world.airbyte.requests().is_empty());
     }
 }
 
@@ -482,5 +482,5 @@ async fn a_supplied_token_that_cannot_be_decoded_is_refused() {
             "the answer repeats the token"
         );
     }
-    assert!(world.airbyte.journal().is_empty());
+    assert!(world.airbyte.requests().is_empty());
 }

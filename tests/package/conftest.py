@@ -37,6 +37,6 @@ def secrets_manager():
 
 @pytest.fixture(scope="session")
 def stand_in():
-    """Airbyte's stand-in."""
+    """The Airbyte simulator."""
     with airbyte() as running:
         yield running

@@ -153,14 +153,14 @@ class SecretsManager:
 
 @contextmanager
 def airbyte() -> Iterator["Airbyte"]:
-    """The stand-in for Airbyte."""
+    """The Airbyte simulator."""
     subprocess.run(["cargo", "build", "--quiet", "--locked", "--package", "airbyte-sim"], cwd=REPOSITORY, check=True)
     with listening([REPOSITORY / "target/debug/airbyte-sim", "--port", "0", "--quiet"]) as url:
         yield Airbyte(url)
 
 
 class Airbyte:
-    """A running stand-in, and what can be asked of it. Its defaults are those of local/airbyte-sim."""
+    """Control client of a running simulator. Its defaults are those of local/airbyte-sim."""
 
     ORGANIZATION = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
     ORGANIZATION_TOKEN = "dev-organization-token"
@@ -171,8 +171,8 @@ class Airbyte:
     def sources(self) -> list[dict]:
         return request_json("GET", f"{self.url}/_sim/sources")
 
-    def order(self, route: str, kind) -> None:
-        """Has every further request on a route go wrong."""
+    def inject(self, route: str, kind) -> None:
+        """Injects a failure into every further request on a route."""
         request_json("POST", f"{self.url}/_sim/faults", {"route": route, "kind": kind})
 
     def accept_organization_tokens(self, *tokens: str) -> None:
@@ -182,7 +182,7 @@ class Airbyte:
         request_json("POST", f"{self.url}/_sim/revoke-scoped-tokens")
 
     def restore(self) -> None:
-        """Takes back what was ordered and set."""
+        """Clears all injected failures and restores the settings."""
         request_json("DELETE", f"{self.url}/_sim/faults")
         self.accept_organization_tokens(self.ORGANIZATION_TOKEN)
 

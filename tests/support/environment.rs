@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// The development organization of the stand-in.
+    /// The development organization of the simulator.
     pub const ORGANIZATION: &str = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";
     /// The first of the configured origins.
     pub const ORIGIN: &str = "https://app.example.com";

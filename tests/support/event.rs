@@ -182,13 +182,13 @@ impl fmt::Display for Event {
     }
 }
 
-/// A body of `POST /sources` for the stand-in's "Faker" template, with a whole configuration.
+/// A body of `POST /sources` for the simulator's "Faker" template, with a whole configuration.
 #[must_use]
 pub fn faker_source() -> Value {
     json!({ "source_config_template_id": FAKER, "connection_configuration": { "count": 10 } })
 }
 
-/// The stand-in's template "Faker", which requires `count`.
+/// The simulator's template "Faker", which requires `count`.
 pub const FAKER: Uuid = Uuid::from_u128(0x6e4c_9d0a_1b7f_4f0e_9a53_2f6b_8c1d_7e02);
-/// The stand-in's template "Postgres", which requires `host`, `database`, `username` and `password`.
+/// The simulator's template "Postgres", which requires `host`, `database`, `username` and `password`.
 pub const POSTGRES: Uuid = Uuid::from_u128(0x6e4c_9d0a_1b7f_4f0e_9a53_2f6b_8c1d_7e01);

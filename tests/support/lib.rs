@@ -2,7 +2,7 @@
 //!
 //! A [`Function`] is the real binary as a process, with nothing of the caller's environment, polling a Lambda Runtime
 //! API that the harness serves. It reads its secret through the real AWS SDK from moto, by way of a [`SecretsManager`]
-//! that keeps a journal and can be told to fail, and it calls the Airbyte stand-in (`airbyte_sim::Airbyte`).
+//! that logs requests and injects failures, and it calls the Airbyte simulator (`airbyte_sim::Airbyte`).
 //! [`World`] ties these together for one test. Every port is picked by the system and everything ends with its owner,
 //! so that tests run side by side in any order.
 #![allow(

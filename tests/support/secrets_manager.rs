@@ -1,9 +1,9 @@
-//! Secrets Manager as a function reaches it: moto, behind a server that keeps a journal and fails on order.
+//! Secrets Manager as a function reaches it: moto, behind a server that logs requests and injects failures.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use airbyte_sim::{Answer, FaultKind};
+use airbyte_sim::{CannedResponse, FaultKind};
 use bytes::Bytes;
 use http::Request;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,7 +15,7 @@ use crate::moto;
 
 /// A Secrets Manager of one test; it stops when dropped.
 ///
-/// Its faults are the Airbyte stand-in's, so that one list of faults serves both upstreams.
+/// Its faults are those of the Airbyte simulator, so that one list serves both upstreams.
 pub struct SecretsManager {
     address: SocketAddr,
     desk: Arc<Desk>,
@@ -35,11 +35,11 @@ pub struct Call {
 
 #[derive(Default)]
 struct Desk {
-    journal: Mutex<Vec<Call>>,
-    fault: Mutex<Option<Order>>,
+    calls: Mutex<Vec<Call>>,
+    fault: Mutex<Option<InjectedFault>>,
 }
 
-struct Order {
+struct InjectedFault {
     kind: FaultKind,
     /// How many calls it still hits; `None` for all.
     left: Option<u32>,
@@ -68,13 +68,13 @@ impl SecretsManager {
     }
 
     /// Fails every call in this way until the fault is cleared.
-    pub fn order(&self, kind: FaultKind) {
-        *self.desk.fault.lock().unwrap() = Some(Order { kind, left: None });
+    pub fn inject(&self, kind: FaultKind) {
+        *self.desk.fault.lock().unwrap() = Some(InjectedFault { kind, left: None });
     }
 
     /// Fails the next `times` calls in this way.
-    pub fn order_times(&self, times: u32, kind: FaultKind) {
-        *self.desk.fault.lock().unwrap() = Some(Order {
+    pub fn inject_times(&self, times: u32, kind: FaultKind) {
+        *self.desk.fault.lock().unwrap() = Some(InjectedFault {
             kind,
             left: Some(times),
         });
@@ -87,15 +87,15 @@ impl SecretsManager {
 
     /// Every call so far.
     #[must_use]
-    pub fn journal(&self) -> Vec<Call> {
-        self.desk.journal.lock().unwrap().clone()
+    pub fn requests(&self) -> Vec<Call> {
+        self.desk.calls.lock().unwrap().clone()
     }
 
     /// How often the secret was asked for.
     #[must_use]
     pub fn reads(&self) -> usize {
-        let journal = self.desk.journal.lock().unwrap();
-        journal
+        let calls = self.desk.calls.lock().unwrap();
+        calls
             .iter()
             .filter(|call| call.target == "secretsmanager.GetSecretValue")
             .count()
@@ -104,9 +104,9 @@ impl SecretsManager {
     /// The answer with which the real service refuses a call.
     #[must_use]
     pub fn refusal(status: u16, error: &str) -> FaultKind {
-        let body = format!(r#"{{"__type":"{error}","Message":"refused by order"}}"#);
-        FaultKind::Answer(
-            Answer::new(status)
+        let body = format!(r#"{{"__type":"{error}","Message":"injected failure"}}"#);
+        FaultKind::Respond(
+            CannedResponse::new(status)
                 .header("content-type", "application/x-amz-json-1.1")
                 .header("x-amzn-requestid", "00000000-0000-4000-8000-000000000000")
                 .body(body),
@@ -134,23 +134,23 @@ async fn accept(listener: TcpListener, desk: Arc<Desk>) {
 async fn serve(mut stream: TcpStream, desk: &Desk) -> std::io::Result<()> {
     let mut buffer = Vec::new();
     while let Some(call) = read_call(&mut stream, &mut buffer).await? {
-        desk.journal.lock().unwrap().push(call.clone());
+        desk.calls.lock().unwrap().push(call.clone());
         let fault = desk.take();
         match fault {
             None => stream.write_all(&forward(&call).await).await?,
-            Some(FaultKind::Answer(answer)) => stream.write_all(&encode(&answer)).await?,
-            Some(FaultKind::AnswerAfterProcessing(answer)) => {
+            Some(FaultKind::Respond(answer)) => stream.write_all(&encode(&answer)).await?,
+            Some(FaultKind::RespondAfterProcessing(answer)) => {
                 forward(&call).await;
                 stream.write_all(&encode(&answer)).await?;
             }
             // Without lingering, closing is a TCP reset.
-            Some(FaultKind::ResetBeforeAnswer) => return stream.set_zero_linger(),
-            Some(FaultKind::ResetMidAnswer) => {
+            Some(FaultKind::ResetBeforeResponse) => return stream.set_zero_linger(),
+            Some(FaultKind::ResetMidResponse) => {
                 let answer = forward(&call).await;
                 stream.write_all(&answer[..answer.len() / 2]).await?;
                 return stream.set_zero_linger();
             }
-            Some(FaultKind::CloseBeforeAnswer) => return Ok(()),
+            Some(FaultKind::CloseBeforeResponse) => return Ok(()),
             Some(FaultKind::Hang) => {
                 // Until the client gives up.
                 stream.read_to_end(&mut Vec::new()).await?;
@@ -177,13 +177,13 @@ async fn serve(mut stream: TcpStream, desk: &Desk) -> std::io::Result<()> {
 impl Desk {
     fn take(&self) -> Option<FaultKind> {
         let mut fault = self.fault.lock().unwrap();
-        let order = fault.as_mut()?;
-        match &mut order.left {
+        let injected = fault.as_mut()?;
+        match &mut injected.left {
             None => {}
             Some(0) => return None,
             Some(left) => *left -= 1,
         }
-        Some(order.kind.clone())
+        Some(injected.kind.clone())
     }
 }
 
@@ -242,13 +242,13 @@ async fn forward(call: &Call) -> Vec<u8> {
         .expect("a well-formed request");
     let response = moto::send(request).await;
     encode(
-        &Answer::new(response.status().as_u16())
+        &CannedResponse::new(response.status().as_u16())
             .header("content-type", "application/x-amz-json-1.1")
             .body(response.into_body().to_vec()),
     )
 }
 
-fn encode(answer: &Answer) -> Vec<u8> {
+fn encode(answer: &CannedResponse) -> Vec<u8> {
     let length = ("content-length".to_owned(), answer.body.len().to_string());
     let knows_its_length = answer
         .headers
@@ -262,7 +262,7 @@ fn encode(answer: &Answer) -> Vec<u8> {
         .map(|(name, value)| format!("{name}: {value}\r\n"))
         .collect();
     let head = format!(
-        "HTTP/1.1 {} By-Order\r\n{}\r\n",
+        "HTTP/1.1 {} Injected\r\n{}\r\n",
         answer.status,
         headers.concat()
     );

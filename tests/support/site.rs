@@ -18,7 +18,7 @@ use crate::{Binary, Environment, Function, Secret, World};
 /// Three copies of the demo page, two of them on origins that the API allows; and the API, which is the local gateway
 /// with the real functions behind it, both as the template describes them.
 pub struct Site {
-    /// The stand-in that the functions call, and that serves the page inside of the widget.
+    /// The simulator that the functions call, and that serves the page inside of the widget.
     pub airbyte: Airbyte,
     /// The pages' URLs, which are their origins.
     origins: [String; 3],
@@ -29,12 +29,12 @@ pub struct Site {
 }
 
 impl Site {
-    /// A site with the stand-in's default settings.
+    /// A site with the simulator's default settings.
     pub async fn start() -> Site {
         Site::with(Options::default()).await
     }
 
-    /// The same with another stand-in.
+    /// The same with another simulator.
     pub async fn with(options: Options) -> Site {
         let secret = Secret::create("dev-organization-token").await;
         let secret_arn = secret.arn().await;
@@ -137,7 +137,7 @@ async fn function(binary: Binary, template: &Template, world: &World) -> (Binary
     (binary, Function::start(binary, &environment).await)
 }
 
-/// The source templates, as Airbyte lists them to the organization; without a trace in the journal.
+/// The source templates, as Airbyte lists them to the organization; not counted in the request log.
 async fn source_templates(airbyte: &Airbyte) -> Vec<Value> {
     let request = http::Request::get(format!(
         "{}/api/v1/integrations/templates/sources/",
@@ -148,8 +148,8 @@ async fn source_templates(airbyte: &Airbyte) -> Vec<Value> {
     .expect("a well-formed request");
     let answer = crate::http::send(request)
         .await
-        .expect("the stand-in answers");
-    airbyte.clear_journal();
+        .expect("the simulator responds");
+    airbyte.clear_requests();
     let list: Value = serde_json::from_slice(answer.body()).expect("JSON");
     list["data"].as_array().cloned().expect("a list")
 }

@@ -1,4 +1,4 @@
-//! Airbyte's tokens, made by hand where a test needs one that the stand-in would not issue.
+//! Airbyte's tokens, made by hand where a test needs one that the simulator would not issue.
 
 use airbyte_sim::Airbyte;
 use base64::Engine;
@@ -55,7 +55,7 @@ pub fn opaque_for(workspace: Uuid, user: &str) -> String {
     )
 }
 
-/// An opaque token that the stand-in issued.
+/// An opaque token that the simulator issued.
 ///
 /// # Panics
 /// When it does not issue one.
@@ -72,7 +72,7 @@ pub async fn mint(airbyte: &Airbyte, user: &str) -> String {
         .expect("a well-formed request");
     let response = crate::http::send(request)
         .await
-        .expect("the stand-in answers");
+        .expect("the simulator responds");
     let answer: Value = serde_json::from_slice(response.body()).expect("JSON");
     answer["token"]
         .as_str()

@@ -1,12 +1,12 @@
 //! Everything one test needs.
 
-use airbyte_sim::{Airbyte, Answer, Fault, FaultKind, Options, Route};
+use airbyte_sim::{Airbyte, CannedResponse, Fault, FaultKind, Options, Route};
 
 use crate::{Binary, Environment, Function, Secret, SecretsManager};
 
-/// An Airbyte stand-in, a Secrets Manager and the organization's secret, for one test.
+/// An Airbyte simulator, a Secrets Manager and the organization's secret, for one test.
 pub struct World {
-    /// The stand-in that the functions call.
+    /// The simulator that the functions call.
     pub airbyte: Airbyte,
     /// The Secrets Manager that the functions call.
     pub secrets_manager: SecretsManager,
@@ -15,7 +15,7 @@ pub struct World {
 }
 
 impl World {
-    /// An organization token that the stand-in accepts, as a plain string in the secret.
+    /// An organization token that the simulator accepts, as a plain string in the secret.
     pub async fn new() -> World {
         World::with_secret(Secret::create("dev-organization-token").await).await
     }
@@ -25,7 +25,7 @@ impl World {
         World::with(Options::default(), secret).await
     }
 
-    /// The same with another stand-in.
+    /// The same with another simulator.
     pub async fn with(options: Options, secret: Secret) -> World {
         let airbyte = Airbyte::start(options).await.expect("a free port");
         World {
@@ -61,9 +61,9 @@ impl World {
     }
 
     /// Has Airbyte answer every further request on a route like this, and no longer as it was told before.
-    pub fn airbyte_answers(&self, route: Route, answer: Answer) {
+    pub fn airbyte_answers(&self, route: Route, answer: CannedResponse) {
         self.airbyte.clear_faults();
         self.airbyte
-            .order(Fault::new(route, FaultKind::Answer(answer)));
+            .inject(Fault::new(route, FaultKind::Respond(answer)));
     }
 }

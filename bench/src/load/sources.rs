@@ -24,7 +24,7 @@ const CREATES: usize = 10;
 /// After this, a phase makes no more of them.
 const PHASE: Duration = Duration::from_secs(15);
 
-/// The stand-in's template "Postgres".
+/// The simulator's "Postgres" template.
 const TEMPLATE: &str = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e01";
 
 /// A user of one phase.
@@ -55,7 +55,7 @@ pub(super) fn run(stack: &Stack) -> Result<(Vec<Run>, BTreeMap<String, usize>)> 
     for (name, users, faults) in phases {
         let users = sign_in(stack, users)?;
         for fault in &faults {
-            stack.order(fault)?;
+            stack.inject(fault)?;
         }
         let started = Instant::now();
         let created = create(stack, &users)?;
@@ -87,26 +87,26 @@ pub(super) fn run(stack: &Stack) -> Result<(Vec<Run>, BTreeMap<String, usize>)> 
 /// One request in four to each of Airbyte's two routes meets one of these, for as long as there are requests.
 fn faults() -> Vec<Value> {
     let mints = [
-        json!({"answer": {"status": 503}}),
-        json!("reset-before-answer"),
-        json!({"answer": {"status": 429, "headers": [["retry-after", "1"]]}}),
-        json!("reset-mid-answer"),
+        json!({"respond": {"status": 503}}),
+        json!("reset-before-response"),
+        json!({"respond": {"status": 429, "headers": [["retry-after", "1"]]}}),
+        json!("reset-mid-response"),
     ];
     let creates = [
-        json!({"answer": {"status": 429, "headers": [["retry-after", "1"]]}}),
-        json!("reset-before-answer"),
+        json!({"respond": {"status": 429, "headers": [["retry-after", "1"]]}}),
+        json!("reset-before-response"),
         json!({"delay": {"ms": 500}}),
-        // The source is there, and nobody is told.
-        json!({"answer-after-processing": {"status": 503}}),
-        json!("reset-mid-answer"),
+        // The source is created, but the client receives an error.
+        json!({"respond-after-processing": {"status": 503}}),
+        json!("reset-mid-response"),
     ];
-    let orders = |route: &'static str, kinds: Vec<Value>| {
+    let specs = |route: &'static str, kinds: Vec<Value>| {
         let kinds = kinds.into_iter().cycle().enumerate().take(USERS * CREATES);
-        // An order that has struck is not counted down by the request that it struck.
+        // A request that a fault hits does not count toward the `skip` of later faults.
         kinds.map(move |(index, kind)| json!({"route": route, "times": 1, "skip": index * 3, "kind": kind}))
     };
-    orders("widget-token", mints.into())
-        .chain(orders("sources", creates.into()))
+    specs("widget-token", mints.into())
+        .chain(specs("sources", creates.into()))
         .collect()
 }
 

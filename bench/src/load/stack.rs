@@ -150,21 +150,21 @@ impl Stack {
         })
     }
 
-    /// Orders a fault from Airbyte's stand-in.
-    pub(super) fn order(&self, fault: &Value) -> Result<()> {
-        let order = self
+    /// Injects a failure into the Airbyte simulator.
+    pub(super) fn inject(&self, fault: &Value) -> Result<()> {
+        let request = self
             .agent
             .post(self.sim("faults"))
             .header("content-type", "application/json");
-        accepted(order.send(fault.to_string())?)
+        accepted(request.send(fault.to_string())?)
     }
 
-    /// Takes back every order.
+    /// Clears all injected failures.
     pub(super) fn clear_faults(&self) -> Result<()> {
         accepted(self.agent.delete(self.sim("faults")).call()?)
     }
 
-    /// Every source that the stand-in has.
+    /// Every source that the simulator has.
     pub(super) fn sources(&self) -> Result<Vec<Value>> {
         let mut response = self.agent.get(self.sim("sources")).call()?;
         let body = response.body_mut().with_config().limit(64 * 1024 * 1024);
@@ -226,7 +226,7 @@ fn accepted(mut response: ureq::http::Response<ureq::Body>) -> Result<()> {
         return Ok(());
     }
     let said = response.body_mut().read_to_string()?;
-    Err(format!("the stand-in refuses an order: {said}").into())
+    Err(format!("the simulator rejected the fault: {said}").into())
 }
 
 /// Ports that nobody listens on. They are let go together, so that they differ.

@@ -1,4 +1,4 @@
-//! A running stand-in, and everything a test can ask of it.
+//! The handle of a running simulator.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,14 +12,14 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::fault::Fault;
-use crate::journal::Exchange;
 use crate::jwt::Key;
 use crate::options::{Application, Options};
+use crate::request_log::Exchange;
 use crate::server::{self, Command};
 use crate::source::Source;
 use crate::state::{State, lock};
 
-/// A running stand-in. It stops, and its connections end, when it is dropped.
+/// A running simulator. Dropping it stops it and closes its connections.
 pub struct Airbyte {
     state: Arc<State>,
     address: SocketAddr,
@@ -28,14 +28,14 @@ pub struct Airbyte {
 }
 
 impl Airbyte {
-    /// Starts a stand-in on the current Tokio runtime. It accepts connections from the moment this returns.
+    /// Starts a simulator on the current Tokio runtime. It accepts connections as soon as this returns.
     ///
     /// # Errors
-    /// If the address is not a loopback address, or cannot be listened on.
+    /// The address is not a loopback address, or cannot be bound.
     pub async fn start(options: Options) -> io::Result<Self> {
         if !options.address.ip().is_loopback() {
-            let problem = format!("{} is not a loopback address", options.address.ip());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+            let message = format!("{} is not a loopback address", options.address.ip());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let listener = TcpListener::bind(options.address).await?;
         let address = listener.local_addr()?;
@@ -50,45 +50,45 @@ impl Airbyte {
         })
     }
 
-    /// Its URL, without a trailing slash: `http://127.0.0.1:PORT`.
+    /// Returns its URL, without a trailing slash: `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Every request on Airbyte's API so far, those to unknown paths included, in the order in which they arrived. The
-    /// widget's page and `/_sim/` leave no trace in it.
+    /// Returns the logged requests to Airbyte's API, oldest first. Requests to unknown paths are logged; those to the
+    /// widget's page and to `/_sim/` are not.
     #[must_use]
-    pub fn journal(&self) -> Vec<Exchange> {
-        self.state.journal.exchanges()
+    pub fn requests(&self) -> Vec<Exchange> {
+        self.state.request_log.exchanges()
     }
 
-    /// Forgets the journal so far.
-    pub fn clear_journal(&self) {
-        self.state.journal.clear();
+    /// Clears the request log.
+    pub fn clear_requests(&self) {
+        self.state.request_log.clear();
     }
 
-    /// How many connections were accepted so far.
+    /// Returns the number of accepted connections.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.state.connections.load(Ordering::Relaxed)
     }
 
-    /// Orders a fault. Several orders can be open at once; a request suffers the oldest that is for it.
-    pub fn order(&self, fault: Fault) {
-        lock(&self.state.orders).push(fault);
+    /// Injects a failure. Several faults can be queued; the oldest one that matches a request applies to it.
+    pub fn inject(&self, fault: Fault) {
+        lock(&self.state.faults).push(fault);
     }
 
-    /// Takes back every order. A request that already suffers one goes on suffering it.
+    /// Clears all injected failures. Requests in progress keep theirs.
     pub fn clear_faults(&self) {
-        lock(&self.state.orders).clear();
+        lock(&self.state.faults).clear();
     }
 
-    /// Ends every connection and refuses new ones, until told to [accept](Self::accept_connections) again. The port
-    /// stays taken in the meantime.
+    /// Closes every connection and refuses new ones until [`accept_connections`](Self::accept_connections). The port
+    /// stays reserved.
     ///
     /// # Errors
-    /// If another process took the port at the very moment; the stand-in has then stopped.
+    /// Another process bound the port in between; the simulator has then stopped.
     pub async fn refuse_connections(&self) -> io::Result<()> {
         self.command(Command::Refuse).await
     }
@@ -96,7 +96,7 @@ impl Airbyte {
     /// Accepts connections again.
     ///
     /// # Errors
-    /// If another process took the port at the very moment; the stand-in has then stopped.
+    /// Another process bound the port in between; the simulator has then stopped.
     pub async fn accept_connections(&self) -> io::Result<()> {
         self.command(Command::Accept).await
     }
@@ -105,7 +105,7 @@ impl Airbyte {
         &self,
         command: fn(oneshot::Sender<io::Result<()>>) -> Command,
     ) -> io::Result<()> {
-        let stopped = || io::Error::other("the stand-in has stopped");
+        let stopped = || io::Error::other("the simulator has stopped");
         let (reply, result) = oneshot::channel();
         self.commands
             .send(command(reply))
@@ -114,43 +114,43 @@ impl Airbyte {
         result.await.map_err(|_| stopped())?
     }
 
-    /// Replaces the organization tokens that are accepted.
+    /// Replaces the accepted organization tokens.
     pub fn set_organization_tokens(&self, tokens: Vec<String>) {
         lock(&self.state.settings).organization_tokens = tokens;
     }
 
-    /// Replaces the applications whose credentials are accepted. Tokens that others were given stay valid.
+    /// Replaces the accepted applications. Tokens that were already issued stay valid.
     pub fn set_applications(&self, applications: Vec<Application>) {
         lock(&self.state.settings).applications = applications;
     }
 
-    /// Sets how long scoped tokens issued from now on are valid, in whole seconds.
+    /// Sets the lifetime of scoped tokens issued from now on, in whole seconds.
     pub fn set_scoped_token_lifetime(&self, lifetime: Duration) {
         lock(&self.state.settings).scoped_token_lifetime = lifetime;
     }
 
-    /// Sets how long application tokens issued from now on are valid, in whole seconds.
+    /// Sets the lifetime of application tokens issued from now on, in whole seconds.
     pub fn set_application_token_lifetime(&self, lifetime: Duration) {
         lock(&self.state.settings).application_token_lifetime = lifetime;
     }
 
-    /// Answers 401 to every scoped token issued so far.
+    /// Revokes every scoped token issued so far; they get 401.
     pub fn revoke_scoped_tokens(&self) {
         lock(&self.state.settings).scoped_token_key = Key::random();
     }
 
-    /// Answers 401 to every application token issued so far.
+    /// Revokes every application token issued so far; they get 401.
     pub fn revoke_application_tokens(&self) {
         lock(&self.state.settings).application_token_key = Key::random();
     }
 
-    /// Every source, in the order of creation.
+    /// Returns every source, in order of creation.
     #[must_use]
     pub fn sources(&self) -> Vec<Source> {
         lock(&self.state.sources).clone()
     }
 
-    /// The workspace of an organization's external user; `None` if there is none yet, or the organization's id is no UUID.
+    /// Returns the workspace of an organization's user; `None` if there is none, or `organization_id` is not a UUID.
     #[must_use]
     pub fn workspace_of(&self, organization_id: &str, external_user_id: &str) -> Option<Uuid> {
         self.state

@@ -3,10 +3,10 @@
 //! | request | effect |
 //! | --- | --- |
 //! | `GET /_sim/health` | 200 as soon as it serves |
-//! | `GET /_sim/journal` | the [exchanges](crate::Exchange), oldest first |
-//! | `DELETE /_sim/journal` | forgets them |
-//! | `POST /_sim/faults` | orders a [fault](crate::Fault) |
-//! | `DELETE /_sim/faults` | takes back every order |
+//! | `GET /_sim/requests` | the [exchanges](crate::Exchange), oldest first |
+//! | `DELETE /_sim/requests` | clears the log |
+//! | `POST /_sim/faults` | injects a [fault](crate::Fault) |
+//! | `DELETE /_sim/faults` | clears all injected failures |
 //! | `GET /_sim/sources` | the [sources](crate::Source) with their configurations as they were received, as text |
 //! | `PUT /_sim/settings` | changes what it names, see below |
 //! | `POST /_sim/revoke-scoped-tokens` | answers 401 to every scoped token issued so far |
@@ -16,10 +16,10 @@
 //!
 //! - `route` is `any`, `application-token`, `widget-token`, `sources` or `templates`;
 //! - `times` (all requests if left out) and `skip` (0) count requests;
-//! - `kind` is `"reset-before-answer"`, `"reset-mid-answer"`, `"close-before-answer"`, `"hang"`,
+//! - `kind` is `"reset-before-response"`, `"reset-mid-response"`, `"close-before-response"`, `"hang"`,
 //!   `{"drip": {"bytes_per_tick": 1, "tick_ms": 100}}`, `{"delay": {"ms": 500}}`,
-//!   `{"answer": {"status": 503, "headers": [["retry-after", "1"]], "body": "text"}}`, or the same as
-//!   `{"answer-after-processing": …}`; `body_base64` in place of `body` takes any bytes.
+//!   `{"respond": {"status": 503, "headers": [["retry-after", "1"]], "body": "text"}}`, or the same as
+//!   `{"respond-after-processing": …}`; `body_base64` in place of `body` takes any bytes.
 //!
 //! Settings are any of `{"organization_tokens": ["…"], "applications": [{"client_id": "…", "client_secret": "…"}],
 //! "scoped_token_lifetime_seconds": 60, "application_token_lifetime_seconds": 60}`.
@@ -38,10 +38,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::fault::{Answer, Fault, FaultKind, Route};
-use crate::journal::Exchange;
+use crate::fault::{CannedResponse, Fault, FaultKind, Route};
 use crate::jwt::Key;
 use crate::options::Application;
+use crate::request_log::Exchange;
 use crate::source::Source;
 use crate::state::{State, lock};
 
@@ -53,8 +53,8 @@ pub(crate) fn is_for(path: &str) -> bool {
 pub(crate) fn routes() -> Router<Arc<State>> {
     Router::new()
         .route("/_sim/health", get(async || Json(json!({"status": "ok"}))))
-        .route("/_sim/journal", get(journal).delete(clear_journal))
-        .route("/_sim/faults", post(order_fault).delete(clear_faults))
+        .route("/_sim/requests", get(requests).delete(clear_requests))
+        .route("/_sim/faults", post(inject_fault).delete(clear_faults))
         .route("/_sim/sources", get(sources))
         .route("/_sim/settings", put(change_settings))
         .route("/_sim/revoke-scoped-tokens", post(revoke_scoped_tokens))
@@ -64,8 +64,8 @@ pub(crate) fn routes() -> Router<Arc<State>> {
         )
 }
 
-async fn journal(extract::State(state): extract::State<Arc<State>>) -> Json<Vec<Value>> {
-    Json(state.journal.exchanges().iter().map(exchange).collect())
+async fn requests(extract::State(state): extract::State<Arc<State>>) -> Json<Vec<Value>> {
+    Json(state.request_log.exchanges().iter().map(exchange).collect())
 }
 
 fn exchange(exchange: &Exchange) -> Value {
@@ -86,24 +86,24 @@ fn exchange(exchange: &Exchange) -> Value {
     value
 }
 
-async fn clear_journal(extract::State(state): extract::State<Arc<State>>) -> StatusCode {
-    state.journal.clear();
+async fn clear_requests(extract::State(state): extract::State<Arc<State>>) -> StatusCode {
+    state.request_log.clear();
     StatusCode::NO_CONTENT
 }
 
-async fn order_fault(
+async fn inject_fault(
     extract::State(state): extract::State<Arc<State>>,
-    Json(order): Json<FaultOrder>,
+    Json(spec): Json<FaultSpec>,
 ) -> Result<StatusCode, (StatusCode, &'static str)> {
-    let fault = order
+    let fault = spec
         .into_fault()
         .map_err(|problem| (StatusCode::UNPROCESSABLE_ENTITY, problem))?;
-    lock(&state.orders).push(fault);
+    lock(&state.faults).push(fault);
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn clear_faults(extract::State(state): extract::State<Arc<State>>) -> StatusCode {
-    lock(&state.orders).clear();
+    lock(&state.faults).clear();
     StatusCode::NO_CONTENT
 }
 
@@ -167,17 +167,17 @@ async fn revoke_application_tokens(
 /// A [`Fault`] as it is written in JSON.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FaultOrder {
-    route: RouteName,
+struct FaultSpec {
+    route: RouteSpec,
     times: Option<u32>,
     #[serde(default)]
     skip: u32,
-    kind: KindName,
+    kind: KindSpec,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum RouteName {
+enum RouteSpec {
     Any,
     ApplicationToken,
     WidgetToken,
@@ -187,12 +187,12 @@ enum RouteName {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-enum KindName {
-    Answer(AnswerText),
-    AnswerAfterProcessing(AnswerText),
-    ResetBeforeAnswer,
-    ResetMidAnswer,
-    CloseBeforeAnswer,
+enum KindSpec {
+    Respond(ResponseSpec),
+    RespondAfterProcessing(ResponseSpec),
+    ResetBeforeResponse,
+    ResetMidResponse,
+    CloseBeforeResponse,
     Hang,
     Drip { bytes_per_tick: usize, tick_ms: u64 },
     Delay { ms: u64 },
@@ -200,7 +200,7 @@ enum KindName {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct AnswerText {
+struct ResponseSpec {
     status: u16,
     #[serde(default)]
     headers: Vec<(String, String)>,
@@ -208,32 +208,32 @@ struct AnswerText {
     body_base64: Option<String>,
 }
 
-impl FaultOrder {
+impl FaultSpec {
     fn into_fault(self) -> Result<Fault, &'static str> {
         let route = match self.route {
-            RouteName::Any => Route::Any,
-            RouteName::ApplicationToken => Route::ApplicationToken,
-            RouteName::WidgetToken => Route::WidgetToken,
-            RouteName::Sources => Route::Sources,
-            RouteName::Templates => Route::Templates,
+            RouteSpec::Any => Route::Any,
+            RouteSpec::ApplicationToken => Route::ApplicationToken,
+            RouteSpec::WidgetToken => Route::WidgetToken,
+            RouteSpec::Sources => Route::Sources,
+            RouteSpec::Templates => Route::Templates,
         };
         let kind = match self.kind {
-            KindName::Answer(answer) => FaultKind::Answer(answer.into_answer()?),
-            KindName::AnswerAfterProcessing(answer) => {
-                FaultKind::AnswerAfterProcessing(answer.into_answer()?)
+            KindSpec::Respond(response) => FaultKind::Respond(response.into_response()?),
+            KindSpec::RespondAfterProcessing(response) => {
+                FaultKind::RespondAfterProcessing(response.into_response()?)
             }
-            KindName::ResetBeforeAnswer => FaultKind::ResetBeforeAnswer,
-            KindName::ResetMidAnswer => FaultKind::ResetMidAnswer,
-            KindName::CloseBeforeAnswer => FaultKind::CloseBeforeAnswer,
-            KindName::Hang => FaultKind::Hang,
-            KindName::Drip {
+            KindSpec::ResetBeforeResponse => FaultKind::ResetBeforeResponse,
+            KindSpec::ResetMidResponse => FaultKind::ResetMidResponse,
+            KindSpec::CloseBeforeResponse => FaultKind::CloseBeforeResponse,
+            KindSpec::Hang => FaultKind::Hang,
+            KindSpec::Drip {
                 bytes_per_tick,
                 tick_ms,
             } => FaultKind::Drip {
                 bytes_per_tick,
                 tick: Duration::from_millis(tick_ms),
             },
-            KindName::Delay { ms } => FaultKind::Delay(Duration::from_millis(ms)),
+            KindSpec::Delay { ms } => FaultKind::Delay(Duration::from_millis(ms)),
         };
         Ok(Fault {
             route,
@@ -244,17 +244,17 @@ impl FaultOrder {
     }
 }
 
-impl AnswerText {
-    fn into_answer(self) -> Result<Answer, &'static str> {
+impl ResponseSpec {
+    fn into_response(self) -> Result<CannedResponse, &'static str> {
         let body = match (self.body, self.body_base64) {
-            (Some(_), Some(_)) => return Err("An answer has `body` or `body_base64`, not both."),
+            (Some(_), Some(_)) => return Err("A response has `body` or `body_base64`, not both."),
             (Some(text), None) => text.into_bytes(),
             (None, Some(base64)) => STANDARD
                 .decode(base64)
                 .map_err(|_| "`body_base64` is not base64.")?,
             (None, None) => Vec::new(),
         };
-        Ok(Answer {
+        Ok(CannedResponse {
             status: self.status,
             headers: self.headers,
             body,
@@ -266,8 +266,8 @@ impl AnswerText {
 mod tests {
     use super::*;
 
-    fn fault(order: Value) -> Fault {
-        serde_json::from_value::<FaultOrder>(order)
+    fn fault(spec: Value) -> Fault {
+        serde_json::from_value::<FaultSpec>(spec)
             .unwrap()
             .into_fault()
             .unwrap()
@@ -275,11 +275,17 @@ mod tests {
 
     #[test]
     fn every_kind_of_fault_can_be_written_in_json() {
-        let answer = Answer::new(503).header("retry-after", "1");
+        let response = CannedResponse::new(503).header("retry-after", "1");
         for (kind, expected) in [
-            (json!("reset-before-answer"), FaultKind::ResetBeforeAnswer),
-            (json!("reset-mid-answer"), FaultKind::ResetMidAnswer),
-            (json!("close-before-answer"), FaultKind::CloseBeforeAnswer),
+            (
+                json!("reset-before-response"),
+                FaultKind::ResetBeforeResponse,
+            ),
+            (json!("reset-mid-response"), FaultKind::ResetMidResponse),
+            (
+                json!("close-before-response"),
+                FaultKind::CloseBeforeResponse,
+            ),
             (json!("hang"), FaultKind::Hang),
             (
                 json!({"drip": {"bytes_per_tick": 3, "tick_ms": 20}}),
@@ -293,12 +299,12 @@ mod tests {
                 FaultKind::Delay(Duration::from_millis(250)),
             ),
             (
-                json!({"answer": {"status": 503, "headers": [["retry-after", "1"]], "body": "no"}}),
-                FaultKind::Answer(answer.clone().body("no")),
+                json!({"respond": {"status": 503, "headers": [["retry-after", "1"]], "body": "no"}}),
+                FaultKind::Respond(response.clone().body("no")),
             ),
             (
-                json!({"answer-after-processing": {"status": 503, "headers": [["retry-after", "1"]], "body_base64": "/w=="}}),
-                FaultKind::AnswerAfterProcessing(answer.body([0xff])),
+                json!({"respond-after-processing": {"status": 503, "headers": [["retry-after", "1"]], "body_base64": "/w=="}}),
+                FaultKind::RespondAfterProcessing(response.body([0xff])),
             ),
         ] {
             assert_eq!(fault(json!({"route": "any", "kind": kind})).kind, expected);
@@ -332,27 +338,27 @@ mod tests {
 
     #[test]
     fn an_order_that_is_not_understood_is_refused() {
-        for order in [
+        for spec in [
             json!({"route": "nowhere", "kind": "hang"}),
             json!({"route": "any", "kind": "explode"}),
             json!({"route": "any", "kind": "hang", "time": 1}),
         ] {
             assert!(
-                serde_json::from_value::<FaultOrder>(order.clone()).is_err(),
-                "{order}"
+                serde_json::from_value::<FaultSpec>(spec.clone()).is_err(),
+                "{spec}"
             );
         }
-        for answer in [
+        for response in [
             json!({"status": 200, "body": "", "body_base64": ""}),
             json!({"status": 200, "body_base64": "?"}),
         ] {
-            let order = json!({"route": "any", "kind": {"answer": answer}});
+            let spec = json!({"route": "any", "kind": {"respond": response}});
             assert!(
-                serde_json::from_value::<FaultOrder>(order.clone())
+                serde_json::from_value::<FaultSpec>(spec.clone())
                     .unwrap()
                     .into_fault()
                     .is_err(),
-                "{order}"
+                "{spec}"
             );
         }
     }

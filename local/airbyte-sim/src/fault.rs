@@ -84,15 +84,15 @@ impl Route {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// This is answered in place of the real answer; the request has no effect.
-    Answer(Answer),
+    Respond(CannedResponse),
     /// The request takes effect, a source is created for instance, and then this is answered.
-    AnswerAfterProcessing(Answer),
+    RespondAfterProcessing(CannedResponse),
     /// The connection is reset (TCP RST) when the request has been read; the request has no effect.
-    ResetBeforeAnswer,
+    ResetBeforeResponse,
     /// The request takes effect, the first half of the answer's bytes is sent, then the connection is reset.
-    ResetMidAnswer,
+    ResetMidResponse,
     /// The connection is closed in good order (TCP FIN) when the request has been read; the request has no effect.
-    CloseBeforeAnswer,
+    CloseBeforeResponse,
     /// There is never an answer, and the connection stays open until the client closes it; the request has no effect.
     Hang,
     /// The request takes effect, and its answer is sent a few bytes at a time.
@@ -111,7 +111,7 @@ pub enum FaultKind {
 /// A `content-length` is added unless the headers have one or a `transfer-encoding`. The connection stays open, so an
 /// answer whose headers lie about its length spoils it for the next request, as on a real server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct CannedResponse {
     /// The status, not necessarily one that HTTP knows.
     pub status: u16,
     /// The headers: names and values, in order.
@@ -120,7 +120,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl CannedResponse {
     /// An answer with `status`, no headers and no body.
     #[must_use]
     pub fn new(status: u16) -> Self {
@@ -156,9 +156,9 @@ impl Answer {
 
 /// The orders that are open, in the order in which they were given.
 #[derive(Debug, Default)]
-pub(crate) struct Orders(Vec<Fault>);
+pub(crate) struct FaultQueue(Vec<Fault>);
 
-impl Orders {
+impl FaultQueue {
     pub(crate) fn push(&mut self, fault: Fault) {
         self.0.push(fault);
     }
@@ -201,11 +201,11 @@ mod tests {
     const WIDGET_TOKEN: (&str, &str) = ("POST", "/api/v1/embedded/widget_token");
 
     fn answer(status: u16) -> FaultKind {
-        FaultKind::Answer(Answer::new(status))
+        FaultKind::Respond(CannedResponse::new(status))
     }
 
-    fn orders(faults: impl IntoIterator<Item = Fault>) -> Orders {
-        Orders(faults.into_iter().collect())
+    fn orders(faults: impl IntoIterator<Item = Fault>) -> FaultQueue {
+        FaultQueue(faults.into_iter().collect())
     }
 
     #[test]

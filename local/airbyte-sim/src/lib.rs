@@ -4,8 +4,8 @@
 //! widget tokens, source templates, sources, and the page that the widget's iframe shows. It is written against the
 //! vendor's public documentation and code, and shares nothing with the clients that it tests.
 //!
-//! What a real Airbyte cannot do for a test, this one can: keep a [journal](Airbyte::journal) of every request,
-//! [misbehave on order](Airbyte::order), rotate and revoke credentials, and show each source's configuration exactly as
+//! What a real Airbyte cannot do for a test, this one can: keep a [log](Airbyte::requests) of every request,
+//! [inject failures](Airbyte::inject), rotate and revoke credentials, and show each source's configuration exactly as
 //! it was received. Everything is also available by HTTP under `/_sim/`, see [`control`].
 //!
 //! It listens on loopback only and forgets everything when it stops.
@@ -16,7 +16,7 @@
 //! use airbyte_sim::{Airbyte, Fault, FaultKind, Options, Route};
 //!
 //! let airbyte = Airbyte::start(Options::default()).await?;
-//! airbyte.order(Fault::new(Route::WidgetToken, FaultKind::ResetBeforeAnswer).times(2));
+//! airbyte.inject(Fault::new(Route::WidgetToken, FaultKind::ResetBeforeResponse).times(2));
 //! println!("listening on {}", airbyte.url());
 //! # Ok(())
 //! # }
@@ -32,12 +32,12 @@
 mod airbyte;
 mod api;
 mod clock;
+mod connection_script;
 pub mod control;
 mod fault;
-mod journal;
 mod jwt;
 mod options;
-mod script;
+mod request_log;
 mod server;
 mod source;
 mod state;
@@ -46,7 +46,7 @@ mod validation;
 mod widget;
 
 pub use airbyte::Airbyte;
-pub use fault::{Answer, Fault, FaultKind, Route};
-pub use journal::{Exchange, Outcome};
+pub use fault::{CannedResponse, Fault, FaultKind, Route};
 pub use options::{Application, Options};
+pub use request_log::{Exchange, Outcome};
 pub use source::Source;

@@ -59,7 +59,7 @@ async fn main() -> ExitCode {
 /// What the command line asks for; `None` if it asks for help.
 fn arguments() -> Result<Option<Options>, lexopt::Error> {
     let mut options = Options {
-        log_exchanges: true,
+        print_requests: true,
         ..Options::default()
     };
     options.address.set_port(3002);
@@ -69,7 +69,7 @@ fn arguments() -> Result<Option<Options>, lexopt::Error> {
             Long("port") => options.address.set_port(parser.value()?.parse()?),
             Long("host") => options.address.set_ip(parser.value()?.parse::<IpAddr>()?),
             Long("cloud-url") => options.cloud_url = Some(parser.value()?.string()?),
-            Long("quiet") => options.log_exchanges = false,
+            Long("quiet") => options.print_requests = false,
             Long("help") | Short('h') => return Ok(None),
             _ => return Err(argument.unexpected()),
         }

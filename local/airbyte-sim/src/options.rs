@@ -25,9 +25,9 @@ pub struct Options {
     /// Airbyte's has been seen to do.
     pub application_token_lifetime: Duration,
     /// How many exchanges the journal keeps; beyond that the oldest are forgotten.
-    pub journal_capacity: usize,
+    pub request_log_capacity: usize,
     /// Whether each exchange is printed to standard error: method, path, status.
-    pub log_exchanges: bool,
+    pub print_requests: bool,
 }
 
 impl Default for Options {
@@ -43,8 +43,8 @@ impl Default for Options {
             organizations: None,
             scoped_token_lifetime: Duration::from_mins(20),
             application_token_lifetime: Duration::from_mins(15),
-            journal_capacity: 100_000,
-            log_exchanges: false,
+            request_log_capacity: 100_000,
+            print_requests: false,
         }
     }
 }

@@ -23,9 +23,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
-use crate::fault::{Answer, FaultKind};
-use crate::journal::{Entry, Exchange, Outcome};
-use crate::script::{Act, Script, wire_format};
+use crate::connection_script::{Action, ConnectionScript, wire_format};
+use crate::fault::{CannedResponse, FaultKind};
+use crate::request_log::{Entry, Exchange, Outcome};
 use crate::state::{State, lock};
 use crate::{api, clock, control, widget};
 
@@ -51,7 +51,7 @@ pub(crate) enum Command {
 }
 
 /// Where connections come in.
-enum Door {
+enum Listener {
     Open(TcpListener),
     /// The port is kept from others, but nobody listens on it: connections are refused.
     Closed(TcpSocket),
@@ -65,7 +65,7 @@ pub(crate) async fn run(
     mut commands: mpsc::Receiver<Command>,
 ) {
     let router = router(&state);
-    let mut door = Door::Open(listener);
+    let mut door = Listener::Open(listener);
     // Dropped with this future, it ends every connection.
     let mut connections = JoinSet::new();
     loop {
@@ -79,7 +79,7 @@ pub(crate) async fn run(
                     Command::Refuse(reply) => {
                         drop(door);
                         connections.shutdown().await;
-                        (reserve(address).await.map(Door::Closed), reply)
+                        (reserve(address).await.map(Listener::Closed), reply)
                     }
                     Command::Accept(reply) => (open(door), reply),
                 };
@@ -110,10 +110,10 @@ fn router(state: &Arc<State>) -> Router {
 
 /// The port is never let go of in between: a socket that is bound anew could meet a copy of the old one, in a process that
 /// is just being started.
-fn open(door: Door) -> io::Result<Door> {
+fn open(door: Listener) -> io::Result<Listener> {
     match door {
-        Door::Open(_) => Ok(door),
-        Door::Closed(reserved) => reserved.listen(BACKLOG).map(Door::Open),
+        Listener::Open(_) => Ok(door),
+        Listener::Closed(reserved) => reserved.listen(BACKLOG).map(Listener::Open),
     }
 }
 
@@ -145,22 +145,22 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn next_connection(door: &Door) -> TcpStream {
+async fn next_connection(door: &Listener) -> TcpStream {
     match door {
-        Door::Open(listener) => loop {
+        Listener::Open(listener) => loop {
             match listener.accept().await {
                 Ok((stream, _)) => return stream,
                 Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
             }
         },
-        Door::Closed(_) => std::future::pending().await,
+        Listener::Closed(_) => std::future::pending().await,
     }
 }
 
 /// Answers on one connection until either side ends it.
 ///
 /// Requests are read and most are answered by hyper. Where an order asks for what no HTTP server does on purpose, the
-/// connection is taken from hyper, the [`Script`] is carried out on the bare stream, and if that left the connection in
+/// connection is taken from hyper, the [`ConnectionScript`] is carried out on the bare stream, and if that left the connection in
 /// a good state hyper gets it back.
 async fn serve_connection(mut stream: TcpStream, number: u64, state: Arc<State>, router: Router) {
     // An answer in several writes would otherwise wait for the client's acknowledgements.
@@ -176,8 +176,8 @@ async fn serve_connection(mut stream: TcpStream, number: u64, state: Arc<State>,
             let hand_over = hand_over.clone();
             async move {
                 match server.respond(request).await {
-                    Reply::Answer(answer) => Ok::<_, Infallible>(answer.map(Full::new)),
-                    Reply::Script(script) => {
+                    Reply::Response(answer) => Ok::<_, Infallible>(answer.map(Full::new)),
+                    Reply::ConnectionScript(script) => {
                         let _ = hand_over.send(script).await;
                         // Never resolved: what hands over the connection drops this future.
                         std::future::pending().await
@@ -209,8 +209,8 @@ struct Server {
 
 /// What becomes of a request.
 enum Reply {
-    Answer(Response<Bytes>),
-    Script(Script),
+    Response(Response<Bytes>),
+    ConnectionScript(ConnectionScript),
 }
 
 impl Server {
@@ -221,16 +221,16 @@ impl Server {
             .await
             .map(http_body_util::Collected::to_bytes)
         else {
-            return Reply::Answer(plain(StatusCode::PAYLOAD_TOO_LARGE));
+            return Reply::Response(plain(StatusCode::PAYLOAD_TOO_LARGE));
         };
         if control::is_for(parts.uri.path()) || widget::is_for(parts.uri.path()) {
-            return Reply::Answer(self.process(parts, body).await);
+            return Reply::Response(self.process(parts, body).await);
         }
         let entry = self
             .state
-            .journal
+            .request_log
             .begin(exchange(&parts, &body, self.connection));
-        let fault = lock(&self.state.orders).take(parts.method.as_str(), parts.uri.path());
+        let fault = lock(&self.state.faults).take(parts.method.as_str(), parts.uri.path());
         let keep_open = parts
             .headers
             .get(header::CONNECTION)
@@ -241,36 +241,36 @@ impl Server {
                 tokio::time::sleep(delay).await;
                 return self.answer(entry, parts, body).await;
             }
-            Some(FaultKind::Answer(answer)) => {
+            Some(FaultKind::Respond(answer)) => {
                 entry.status(answer.status);
-                Act::Send(wire_format(answer))
+                Action::Send(wire_format(answer))
             }
-            Some(FaultKind::AnswerAfterProcessing(answer)) => {
+            Some(FaultKind::RespondAfterProcessing(answer)) => {
                 self.process(parts, body).await;
                 entry.status(answer.status);
-                Act::Send(wire_format(answer))
+                Action::Send(wire_format(answer))
             }
-            Some(FaultKind::ResetMidAnswer) => {
+            Some(FaultKind::ResetMidResponse) => {
                 let mut bytes = self.answer_bytes(&entry, parts, body).await;
                 bytes.truncate(bytes.len() / 2);
-                Act::SendAndReset(bytes)
+                Action::SendAndReset(bytes)
             }
             Some(FaultKind::Drip {
                 bytes_per_tick,
                 tick,
             }) => {
                 let bytes = self.answer_bytes(&entry, parts, body).await;
-                Act::Drip {
+                Action::Drip {
                     bytes,
                     bytes_per_tick,
                     tick,
                 }
             }
-            Some(FaultKind::ResetBeforeAnswer) => Act::SendAndReset(Vec::new()),
-            Some(FaultKind::CloseBeforeAnswer) => Act::Close,
-            Some(FaultKind::Hang) => Act::Hang,
+            Some(FaultKind::ResetBeforeResponse) => Action::SendAndReset(Vec::new()),
+            Some(FaultKind::CloseBeforeResponse) => Action::Close,
+            Some(FaultKind::Hang) => Action::Hang,
         };
-        Reply::Script(Script {
+        Reply::ConnectionScript(ConnectionScript {
             entry,
             act,
             keep_open,
@@ -281,15 +281,15 @@ impl Server {
     async fn answer(self, entry: Entry, parts: Parts, body: Bytes) -> Reply {
         let answer = self.process(parts, body).await;
         entry.status(answer.status().as_u16());
-        entry.end(Outcome::Answered);
-        Reply::Answer(answer)
+        entry.end(Outcome::Completed);
+        Reply::Response(answer)
     }
 
     /// The bytes of the real answer.
     async fn answer_bytes(self, entry: &Entry, parts: Parts, body: Bytes) -> Vec<u8> {
         let (parts, body) = self.process(parts, body).await.into_parts();
         entry.status(parts.status.as_u16());
-        wire_format(Answer {
+        wire_format(CannedResponse {
             status: parts.status.as_u16(),
             headers: header_texts(&parts.headers),
             body: body.into(),

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use uuid::{Uuid, uuid};
 
 use crate::clock;
-use crate::fault::Orders;
-use crate::journal::Journal;
+use crate::fault::FaultQueue;
 use crate::jwt::Key;
 use crate::options::{Application, Options};
+use crate::request_log::RequestLog;
 use crate::source::Source;
 use crate::template::Template;
 
@@ -31,8 +31,8 @@ pub(crate) struct State {
     pub(crate) settings: Mutex<Settings>,
     pub(crate) templates: Vec<Template>,
     pub(crate) sources: Mutex<Vec<Source>>,
-    pub(crate) orders: Mutex<Orders>,
-    pub(crate) journal: Arc<Journal>,
+    pub(crate) faults: Mutex<FaultQueue>,
+    pub(crate) request_log: Arc<RequestLog>,
     /// How many connections were accepted.
     pub(crate) connections: AtomicU64,
     organizations: Option<Vec<Uuid>>,
@@ -52,7 +52,7 @@ pub(crate) struct Settings {
 }
 
 /// Who a request's bearer token speaks for.
-pub(crate) enum Bearer {
+pub(crate) enum Principal {
     /// The organization's administrator.
     Organization,
     /// An end user, in one workspace.
@@ -76,10 +76,10 @@ impl State {
             }),
             templates: Template::all(),
             sources: Mutex::default(),
-            orders: Mutex::default(),
-            journal: Arc::new(Journal::new(
-                options.journal_capacity,
-                options.log_exchanges,
+            faults: Mutex::default(),
+            request_log: Arc::new(RequestLog::new(
+                options.request_log_capacity,
+                options.print_requests,
             )),
             connections: AtomicU64::new(0),
             organizations: options.organizations,
@@ -153,18 +153,18 @@ impl State {
     }
 
     /// Who `token` speaks for; `None` if it is unknown, forged, revoked or expired.
-    pub(crate) fn bearer(&self, token: &str) -> Option<Bearer> {
+    pub(crate) fn bearer(&self, token: &str) -> Option<Principal> {
         let settings = lock(&self.settings);
         if settings
             .organization_tokens
             .iter()
             .any(|known| known == token)
         {
-            return Some(Bearer::Organization);
+            return Some(Principal::Organization);
         }
         let now = clock::unix_seconds();
         if let Some(claims) = settings.scoped_token_key.verify::<ScopedClaims>(token) {
-            return (claims.exp > now).then_some(Bearer::EndUser {
+            return (claims.exp > now).then_some(Principal::EndUser {
                 workspace_id: claims.workspace_scope.workspace_id,
                 external_user_id: claims.act.sub,
             });
@@ -172,7 +172,7 @@ impl State {
         let claims = settings
             .application_token_key
             .verify::<ApplicationClaims>(token)?;
-        (claims.exp > now).then_some(Bearer::Organization)
+        (claims.exp > now).then_some(Principal::Organization)
     }
 }
 
@@ -279,7 +279,7 @@ mod tests {
         let token = state.issue_scoped_token(ORGANIZATION, "alice").unwrap();
         assert!(matches!(
             state.bearer(&token),
-            Some(Bearer::EndUser { workspace_id: ORGANIZATION, external_user_id }) if external_user_id == "alice"
+            Some(Principal::EndUser { workspace_id: ORGANIZATION, external_user_id }) if external_user_id == "alice"
         ));
 
         lock(&state.settings).scoped_token_key = Key::random();
@@ -301,7 +301,10 @@ mod tests {
             .issue_application_token(&application)
             .unwrap()
             .unwrap();
-        assert!(matches!(state.bearer(&token), Some(Bearer::Organization)));
+        assert!(matches!(
+            state.bearer(&token),
+            Some(Principal::Organization)
+        ));
 
         let stranger = Application {
             client_secret: "guessed".to_owned(),

@@ -38,7 +38,7 @@ use settings::{local_url, loopback};
 /// The organization that the functions serve.
 const ORGANIZATION_ID: &str = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";
 
-/// What Airbyte's stand-in takes for the organization's credential.
+/// The organization's credential that the Airbyte simulator accepts.
 const ORGANIZATION_TOKEN: &str = "dev-organization-token";
 
 /// Below the project's folder, in which `make dev` runs.
@@ -113,7 +113,7 @@ async fn start(
     let failed =
         |part: &'static str| move |error: io::Error| format!("{part} cannot be started: {error}");
 
-    print("Starting Secrets Manager, Airbyte's stand-in and the issuer");
+    print("Starting Secrets Manager, the Airbyte simulator and the issuer");
     let secrets = secrets_manager::start(
         children,
         Path::new(PYTHON),
@@ -128,7 +128,7 @@ async fn start(
         ..airbyte_sim::Options::default()
     })
     .await
-    .map_err(failed("Airbyte's stand-in"))?;
+    .map_err(failed("the Airbyte simulator"))?;
     let issuer = Issuer::start_as(loopback(ports.issuer), |address| local_url(address.port()))
         .await
         .map_err(failed("the issuer"))?;

@@ -39,10 +39,10 @@ pub(crate) async fn application_token(
         client_id,
         client_secret,
     }) {
-        Some(Ok(token)) => {
-            Json(json!({"access_token": token, "token_type": "Bearer", "expires_in": EXPIRES_IN}))
-                .into_response()
-        }
+        Some(Ok(token)) => Json(
+            json!({"access_token": token, "token_type": "Principal", "expires_in": EXPIRES_IN}),
+        )
+        .into_response(),
         Some(Err(_)) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         None => unauthorized(),
     }

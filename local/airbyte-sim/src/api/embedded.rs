@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::body::Fields;
 use super::{bearer_token, errors};
-use crate::state::{Bearer, State};
+use crate::state::{Principal, State};
 
 /// What is escaped in a query value: all but the unreserved characters of RFC 3986.
 const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC
@@ -39,8 +39,8 @@ pub(crate) async fn widget_token(
     body: Bytes,
 ) -> Response {
     match bearer_token(&headers).and_then(|token| state.bearer(token)) {
-        Some(Bearer::Organization) => {}
-        Some(Bearer::EndUser { .. }) => {
+        Some(Principal::Organization) => {}
+        Some(Principal::EndUser { .. }) => {
             return forbidden("An organization admin's token is required.");
         }
         None => return errors::micronaut(StatusCode::UNAUTHORIZED, "Unauthorized", uri.path()),

@@ -14,7 +14,7 @@ use super::body::Fields;
 use super::{bearer_token, errors};
 use crate::clock;
 use crate::source::Source;
-use crate::state::{Bearer, State, lock};
+use crate::state::{Principal, State, lock};
 use crate::template::Template;
 
 pub(crate) async fn list_templates(
@@ -108,18 +108,18 @@ pub(crate) async fn create_source(
     answer
 }
 
-fn bearer(state: &State, headers: &HeaderMap) -> Option<Bearer> {
+fn bearer(state: &State, headers: &HeaderMap) -> Option<Principal> {
     state.bearer(bearer_token(headers)?)
 }
 
 /// The workspace and the external user id of the end user who asks.
 fn end_user(state: &State, headers: &HeaderMap) -> Result<(Uuid, String), Refusal> {
     match bearer(state, headers) {
-        Some(Bearer::EndUser {
+        Some(Principal::EndUser {
             workspace_id,
             external_user_id,
         }) => Ok((workspace_id, external_user_id)),
-        Some(Bearer::Organization) => Err(Refusal::NoEndUser),
+        Some(Principal::Organization) => Err(Refusal::NoEndUser),
         None => Err(Refusal::Unknown),
     }
 }

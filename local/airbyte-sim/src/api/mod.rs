@@ -63,7 +63,7 @@ async fn with_slash(uri: Uri) -> Response {
         .into_response()
 }
 
-/// The token of an `Authorization: Bearer` header.
+/// The token of an `Authorization: Principal` header.
 fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers
         .get(header::AUTHORIZATION)?

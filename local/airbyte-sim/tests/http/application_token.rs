@@ -48,7 +48,7 @@ async fn expires_in_says_900_whenever_the_token_expires() {
         .await
         .json();
 
-    assert_eq!(answer["token_type"], "Bearer");
+    assert_eq!(answer["token_type"], "Principal");
     assert_eq!(answer["expires_in"], 900);
     let expiry = claims(answer["access_token"].as_str().unwrap())["exp"]
         .as_u64()

@@ -33,9 +33,9 @@ async fn the_journal_has_every_request_with_its_connection() {
         .send(&Request::get("/nowhere"))
         .await;
 
-    let journal = airbyte.journal();
+    let requests = airbyte.requests();
 
-    let seen: Vec<_> = journal
+    let seen: Vec<_> = requests
         .iter()
         .map(|exchange| {
             (
@@ -55,22 +55,22 @@ async fn the_journal_has_every_request_with_its_connection() {
         ]
     );
     assert_eq!(
-        journal[0].header("authorization"),
+        requests[0].header("authorization"),
         Some("Bearer dev-organization-token")
     );
-    assert_eq!(journal[0].json().unwrap()["organizationId"], ORGANIZATION);
-    assert_eq!(journal[1].query.as_deref(), Some("a=b"));
-    assert_eq!(journal[1].header("x-test"), Some("Ä"));
+    assert_eq!(requests[0].json().unwrap()["organizationId"], ORGANIZATION);
+    assert_eq!(requests[1].query.as_deref(), Some("a=b"));
+    assert_eq!(requests[1].header("x-test"), Some("Ä"));
     assert!(
-        journal
+        requests
             .iter()
-            .all(|exchange| exchange.outcome == Outcome::Answered)
+            .all(|exchange| exchange.outcome == Outcome::Completed)
     );
-    assert!(journal.is_sorted_by_key(|exchange| exchange.at));
+    assert!(requests.is_sorted_by_key(|exchange| exchange.at));
     assert_eq!(airbyte.connections(), 2);
 
-    airbyte.clear_journal();
-    assert!(airbyte.journal().is_empty());
+    airbyte.clear_requests();
+    assert!(airbyte.requests().is_empty());
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn a_client_that_speaks_tls_is_turned_away() {
 
     let received = connection.read_to_end().await;
     assert!(!received.bytes.starts_with(&[0x16]), "{received:?}");
-    assert!(airbyte.journal().is_empty());
+    assert!(airbyte.requests().is_empty());
 }
 
 #[tokio::test]

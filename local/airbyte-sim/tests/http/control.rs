@@ -22,12 +22,12 @@ async fn the_journal_can_be_read_and_cleared() {
         .await;
     Request::post("/nowhere").body([0xff]).send(&airbyte).await;
 
-    let journal = Request::get("/_sim/journal").send(&airbyte).await.json();
+    let requests = Request::get("/_sim/requests").send(&airbyte).await.json();
 
-    let [first, second] = &journal.as_array().unwrap()[..] else {
-        panic!("two exchanges: {journal}")
+    let [first, second] = &requests.as_array().unwrap()[..] else {
+        panic!("two exchanges: {requests}")
     };
-    assert_eq!(first["at"], airbyte.journal()[0].at);
+    assert_eq!(first["at"], airbyte.requests()[0].at);
     for (field, expected) in [
         ("connection", json!(1)),
         ("method", json!("POST")),
@@ -35,7 +35,7 @@ async fn the_journal_can_be_read_and_cleared() {
         ("query", json!("a=b")),
         ("body", json!("text")),
         ("status", json!(404)),
-        ("outcome", json!("answered")),
+        ("outcome", json!("completed")),
     ] {
         assert_eq!(first[field], expected, "{field}");
     }
@@ -51,13 +51,13 @@ async fn the_journal_can_be_read_and_cleared() {
     );
 
     assert_eq!(
-        Request::new("DELETE", "/_sim/journal")
+        Request::new("DELETE", "/_sim/requests")
             .status(&airbyte)
             .await,
         204
     );
     assert_eq!(
-        Request::get("/_sim/journal").send(&airbyte).await.json(),
+        Request::get("/_sim/requests").send(&airbyte).await.json(),
         json!([])
     );
 }
@@ -65,7 +65,8 @@ async fn the_journal_can_be_read_and_cleared() {
 #[tokio::test]
 async fn faults_can_be_ordered_and_taken_back() {
     let airbyte = airbyte().await;
-    let fault = json!({"route": "widget-token", "kind": {"answer": {"status": 503, "body": "no"}}});
+    let fault =
+        json!({"route": "widget-token", "kind": {"respond": {"status": 503, "body": "no"}}});
 
     assert_eq!(
         Request::post("/_sim/faults")
@@ -91,7 +92,7 @@ async fn faults_can_be_ordered_and_taken_back() {
 #[tokio::test]
 async fn an_order_that_is_not_understood_changes_nothing() {
     let airbyte = airbyte().await;
-    let fault = json!({"route": "any", "kind": {"answer": {"status": 503, "body_base64": "?"}}});
+    let fault = json!({"route": "any", "kind": {"respond": {"status": 503, "body_base64": "?"}}});
 
     let reply = Request::post("/_sim/faults")
         .json(&fault)
@@ -235,12 +236,12 @@ async fn tokens_can_be_revoked() {
 #[tokio::test]
 async fn it_is_not_in_the_journal_and_suffers_no_fault() {
     let airbyte = airbyte().await;
-    let fault = json!({"route": "any", "kind": {"answer": {"status": 503}}});
+    let fault = json!({"route": "any", "kind": {"respond": {"status": 503}}});
     Request::post("/_sim/faults")
         .json(&fault)
         .send(&airbyte)
         .await;
 
     assert_eq!(Request::get("/_sim/health").status(&airbyte).await, 200);
-    assert!(airbyte.journal().is_empty());
+    assert!(airbyte.requests().is_empty());
 }

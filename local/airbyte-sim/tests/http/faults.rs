@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use airbyte_sim::{Airbyte, Answer, Fault, FaultKind, Outcome, Route};
+use airbyte_sim::{Airbyte, CannedResponse, Fault, FaultKind, Outcome, Route};
 use serde_json::json;
 
 use crate::client::{Connection, Reply, Request};
@@ -11,7 +11,7 @@ use crate::{FAKER, ORGANIZATION, Session, airbyte, widget_token_request};
 
 /// The status and outcome of the journal's last exchange.
 fn last(airbyte: &Airbyte) -> (Option<u16>, Outcome) {
-    let exchange = airbyte.journal().pop().unwrap();
+    let exchange = airbyte.requests().pop().unwrap();
     (exchange.status, exchange.outcome)
 }
 
@@ -34,27 +34,27 @@ async fn an_answer_is_written_as_it_was_given() {
     let airbyte = airbyte().await;
     let three_mebibytes = vec![b'x'; 3 << 20];
     for answer in [
-        Answer::new(503).header("Retry-After", "1"),
-        Answer::new(429)
+        CannedResponse::new(503).header("Retry-After", "1"),
+        CannedResponse::new(429)
             .header("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")
             .json(&json!({"detail": "slow down"})),
-        Answer::new(302).header("location", "http://127.0.0.1:9/elsewhere"),
-        Answer::new(418)
+        CannedResponse::new(302).header("location", "http://127.0.0.1:9/elsewhere"),
+        CannedResponse::new(418)
             .header("content-type", "text/html")
             .body("<h1>no</h1>"),
-        Answer::new(200)
+        CannedResponse::new(200)
             .header("content-type", "application/json")
             .body(r#"{"token": "#),
-        Answer::new(200)
+        CannedResponse::new(200)
             .header("content-type", "image/png")
             .body(r#"{"token": "e30="}"#),
-        Answer::new(200)
+        CannedResponse::new(200)
             .header("content-type", "application/json")
             .body([b'"', 0xff, b'"']),
-        Answer::new(200).body(three_mebibytes),
-        Answer::new(200),
+        CannedResponse::new(200).body(three_mebibytes),
+        CannedResponse::new(200),
     ] {
-        airbyte.order(Fault::new(Route::WidgetToken, FaultKind::Answer(answer.clone())).times(1));
+        airbyte.inject(Fault::new(Route::WidgetToken, FaultKind::Respond(answer.clone())).times(1));
 
         let reply = widget_token_request("alice").send(&airbyte).await;
 
@@ -68,7 +68,7 @@ async fn an_answer_is_written_as_it_was_given() {
             reply.body.len(),
             answer.body.len()
         );
-        assert_eq!(last(&airbyte), (Some(answer.status), Outcome::Answered));
+        assert_eq!(last(&airbyte), (Some(answer.status), Outcome::Completed));
     }
     assert_eq!(airbyte.workspace_of(ORGANIZATION, "alice"), None);
 }
@@ -76,7 +76,13 @@ async fn an_answer_is_written_as_it_was_given() {
 #[tokio::test]
 async fn a_connection_survives_an_answer_that_was_ordered() {
     let airbyte = airbyte().await;
-    airbyte.order(Fault::new(Route::WidgetToken, FaultKind::Answer(Answer::new(503))).times(2));
+    airbyte.inject(
+        Fault::new(
+            Route::WidgetToken,
+            FaultKind::Respond(CannedResponse::new(503)),
+        )
+        .times(2),
+    );
     let mut connection = Connection::open(&airbyte).await.unwrap();
 
     let mut statuses = Vec::new();
@@ -92,22 +98,22 @@ async fn a_connection_survives_an_answer_that_was_ordered() {
 async fn an_answer_after_processing_hides_that_it_worked() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
-    airbyte.order(Fault::new(
+    airbyte.inject(Fault::new(
         Route::Sources,
-        FaultKind::AnswerAfterProcessing(Answer::new(502)),
+        FaultKind::RespondAfterProcessing(CannedResponse::new(502)),
     ));
 
     assert_eq!(create(&alice).status(&airbyte).await, 502);
 
     assert_eq!(airbyte.sources().len(), 1);
-    assert_eq!(last(&airbyte), (Some(502), Outcome::Answered));
+    assert_eq!(last(&airbyte), (Some(502), Outcome::Completed));
 }
 
 #[tokio::test]
 async fn a_reset_before_the_answer_leaves_no_trace() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
-    airbyte.order(Fault::new(Route::Sources, FaultKind::ResetBeforeAnswer));
+    airbyte.inject(Fault::new(Route::Sources, FaultKind::ResetBeforeResponse));
 
     let received = create(&alice).receive(&airbyte).await;
 
@@ -123,7 +129,7 @@ async fn a_reset_before_the_answer_leaves_no_trace() {
 async fn a_reset_in_the_middle_comes_after_half_of_the_answer() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
-    airbyte.order(Fault::new(Route::Sources, FaultKind::ResetMidAnswer));
+    airbyte.inject(Fault::new(Route::Sources, FaultKind::ResetMidResponse));
 
     let received = create(&alice).receive(&airbyte).await;
 
@@ -141,7 +147,7 @@ async fn a_reset_in_the_middle_comes_after_half_of_the_answer() {
 async fn a_close_before_the_answer_is_in_good_order() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
-    airbyte.order(Fault::new(Route::Sources, FaultKind::CloseBeforeAnswer));
+    airbyte.inject(Fault::new(Route::Sources, FaultKind::CloseBeforeResponse));
 
     let received = create(&alice).receive(&airbyte).await;
 
@@ -153,7 +159,7 @@ async fn a_close_before_the_answer_is_in_good_order() {
 #[tokio::test]
 async fn a_hang_never_answers_and_ends_with_the_client() {
     let airbyte = airbyte().await;
-    airbyte.order(Fault::new(Route::Any, FaultKind::Hang));
+    airbyte.inject(Fault::new(Route::Any, FaultKind::Hang));
     let mut connection = Connection::open(&airbyte).await.unwrap();
     connection.write(&widget_token_request("alice")).await;
 
@@ -171,7 +177,7 @@ async fn a_drip_is_the_real_answer_in_small_pieces() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
     let tick = Duration::from_millis(20);
-    airbyte.order(Fault::new(
+    airbyte.inject(Fault::new(
         Route::Sources,
         FaultKind::Drip {
             bytes_per_tick: 50,
@@ -189,14 +195,14 @@ async fn a_drip_is_the_real_answer_in_small_pieces() {
         start.elapsed()
     );
     assert_eq!(reply.json()["id"], json!(airbyte.sources()[0].id));
-    assert_eq!(last(&airbyte), (Some(201), Outcome::Answered));
+    assert_eq!(last(&airbyte), (Some(201), Outcome::Completed));
 }
 
 #[tokio::test]
 async fn a_drip_stops_when_the_client_goes() {
     let airbyte = airbyte().await;
     let hour = Duration::from_hours(1);
-    airbyte.order(Fault::new(
+    airbyte.inject(Fault::new(
         Route::Any,
         FaultKind::Drip {
             bytes_per_tick: 1,
@@ -216,7 +222,7 @@ async fn a_drip_stops_when_the_client_goes() {
 async fn a_delay_comes_before_the_real_answer() {
     let airbyte = airbyte().await;
     let delay = Duration::from_millis(100);
-    airbyte.order(Fault::new(Route::WidgetToken, FaultKind::Delay(delay)));
+    airbyte.inject(Fault::new(Route::WidgetToken, FaultKind::Delay(delay)));
     let start = Instant::now();
 
     let reply = widget_token_request("alice").send(&airbyte).await;
@@ -228,13 +234,13 @@ async fn a_delay_comes_before_the_real_answer() {
 #[tokio::test]
 async fn a_delayed_request_has_no_effect_if_the_client_goes() {
     let airbyte = airbyte().await;
-    airbyte.order(Fault::new(
+    airbyte.inject(Fault::new(
         Route::WidgetToken,
         FaultKind::Delay(Duration::from_hours(1)),
     ));
     let mut connection = Connection::open(&airbyte).await.unwrap();
     connection.write(&widget_token_request("alice")).await;
-    while airbyte.journal().is_empty() {
+    while airbyte.requests().is_empty() {
         tokio::task::yield_now().await;
     }
 
@@ -248,10 +254,13 @@ async fn a_delayed_request_has_no_effect_if_the_client_goes() {
 async fn orders_are_counted_and_can_be_taken_back() {
     let airbyte = airbyte().await;
     let status = async || widget_token_request("alice").status(&airbyte).await;
-    airbyte.order(
-        Fault::new(Route::WidgetToken, FaultKind::Answer(Answer::new(503)))
-            .skip(1)
-            .times(1),
+    airbyte.inject(
+        Fault::new(
+            Route::WidgetToken,
+            FaultKind::Respond(CannedResponse::new(503)),
+        )
+        .skip(1)
+        .times(1),
     );
 
     assert_eq!(
@@ -259,7 +268,10 @@ async fn orders_are_counted_and_can_be_taken_back() {
         [200, 503, 200]
     );
 
-    airbyte.order(Fault::new(Route::Any, FaultKind::Answer(Answer::new(500))));
+    airbyte.inject(Fault::new(
+        Route::Any,
+        FaultKind::Respond(CannedResponse::new(500)),
+    ));
     assert_eq!([status().await, status().await], [500, 500]);
     airbyte.clear_faults();
     assert_eq!(status().await, 200);

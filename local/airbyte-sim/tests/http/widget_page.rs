@@ -38,5 +38,5 @@ async fn it_is_not_in_the_journal() {
         .send(&airbyte)
         .await;
 
-    assert!(airbyte.journal().is_empty());
+    assert!(airbyte.requests().is_empty());
 }

@@ -101,7 +101,7 @@ mod tests {
         })
         .unwrap_err();
         let expected = format!(
-            "port {port} was chosen for the gateway and for Airbyte's stand-in: set AIRBYTE_PORT"
+            "port {port} was chosen for the gateway and for the Airbyte simulator: set AIRBYTE_PORT"
         );
         assert_eq!(problem, expected);
     }

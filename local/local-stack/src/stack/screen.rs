@@ -6,7 +6,7 @@ use super::settings::{Settings, local_url};
 /// The origin of the events that come with the project: the demo page's, at its usual port.
 const EVENTS_ORIGIN: &str = "http://localhost:5173";
 
-/// The stand-in's template that asks for least.
+/// The simulator's template that asks for least.
 const TEMPLATE: &str = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e02";
 
 pub(super) fn text(settings: &Settings, secrets_manager_url: &str) -> String {
@@ -38,7 +38,7 @@ Everything runs. Open the demo page:
 
   API       {api}   POST /token, POST /sources
   Issuer    {issuer}   GET /token?sub=NAME signs anyone in
-  Airbyte   {airbyte}   a stand-in; GET /_sim/journal shows what it was asked
+  Airbyte   {airbyte}   a simulator; GET /_sim/requests shows the requests that it received
   Secrets   {secrets_manager_url}   Secrets Manager, with the secret {SECRET_NAME}
 {note}
 A token for alice:

@@ -161,7 +161,7 @@ impl Ports {
         [
             (self.gateway, "the gateway", "GATEWAY_PORT"),
             (self.issuer, "the issuer", "ISSUER_PORT"),
-            (self.airbyte, "Airbyte's stand-in", "AIRBYTE_PORT"),
+            (self.airbyte, "the Airbyte simulator", "AIRBYTE_PORT"),
             (self.demo, "the demo page", "DEMO_PORT"),
             (self.invoke, "Lambda's Invoke API", "INVOKE_PORT"),
         ]

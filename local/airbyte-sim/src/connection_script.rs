@@ -7,18 +7,18 @@ use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::fault::Answer;
-use crate::journal::{Entry, Outcome};
+use crate::fault::CannedResponse;
+use crate::request_log::{Entry, Outcome};
 
 /// What is to be done with a connection in place of answering on it as usual.
-pub(crate) struct Script {
+pub(crate) struct ConnectionScript {
     pub(crate) entry: Entry,
-    pub(crate) act: Act,
+    pub(crate) act: Action,
     /// Whether the client wants to go on using the connection after a whole answer.
     pub(crate) keep_open: bool,
 }
 
-pub(crate) enum Act {
+pub(crate) enum Action {
     Send(Vec<u8>),
     Drip {
         bytes: Vec<u8>,
@@ -30,7 +30,7 @@ pub(crate) enum Act {
     Hang,
 }
 
-impl Script {
+impl ConnectionScript {
     /// Does it; gives the connection back if it can be used for another request.
     pub(crate) async fn run(self, mut stream: TcpStream) -> Option<TcpStream> {
         let Self {
@@ -39,16 +39,16 @@ impl Script {
             keep_open,
         } = self;
         let sent = match act {
-            Act::Send(bytes) => {
-                entry.end(Outcome::Answered);
+            Action::Send(bytes) => {
+                entry.end(Outcome::Completed);
                 stream.write_all(&bytes).await
             }
-            Act::Drip {
+            Action::Drip {
                 bytes,
                 bytes_per_tick,
                 tick,
             } => drip(&mut stream, &entry, &bytes, bytes_per_tick, tick).await,
-            Act::SendAndReset(bytes) => {
+            Action::SendAndReset(bytes) => {
                 entry.end(Outcome::Reset);
                 // Without a time to linger, closing the socket resets the connection.
                 let _ = stream
@@ -57,11 +57,11 @@ impl Script {
                     .and_then(|()| stream.set_zero_linger());
                 return None;
             }
-            Act::Close => {
+            Action::Close => {
                 entry.end(Outcome::Closed);
                 return None;
             }
-            Act::Hang => {
+            Action::Hang => {
                 client_gone(&mut stream).await;
                 Err(io::ErrorKind::ConnectionAborted.into())
             }
@@ -85,7 +85,7 @@ async fn drip(
     let mut chunks = bytes.chunks(bytes_per_tick.max(1)).peekable();
     while let Some(chunk) = chunks.next() {
         if chunks.peek().is_none() {
-            entry.end(Outcome::Answered);
+            entry.end(Outcome::Completed);
             return stream.write_all(chunk).await;
         }
         stream.write_all(chunk).await?;
@@ -104,7 +104,7 @@ async fn client_gone(stream: &mut TcpStream) {
 }
 
 /// The answer as HTTP/1.1 puts it on the connection.
-pub(crate) fn wire_format(answer: Answer) -> Vec<u8> {
+pub(crate) fn wire_format(answer: CannedResponse) -> Vec<u8> {
     let reason = StatusCode::from_u16(answer.status)
         .ok()
         .and_then(|status| status.canonical_reason());
@@ -139,7 +139,7 @@ pub(crate) fn wire_format(answer: Answer) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn text(answer: Answer) -> String {
+    fn text(answer: CannedResponse) -> String {
         String::from_utf8(wire_format(answer)).unwrap()
     }
 
@@ -147,18 +147,18 @@ mod tests {
     fn an_answer_gets_the_length_that_it_lacks() {
         assert_eq!(
             text(
-                Answer::new(200)
+                CannedResponse::new(200)
                     .header("content-type", "text/html")
                     .body("<p>")
             ),
             "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 3\r\n\r\n<p>"
         );
         assert_eq!(
-            text(Answer::new(500)),
+            text(CannedResponse::new(500)),
             "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n"
         );
         assert_eq!(
-            text(Answer::new(799)),
+            text(CannedResponse::new(799)),
             "HTTP/1.1 799 \r\ncontent-length: 0\r\n\r\n"
         );
     }
@@ -166,12 +166,16 @@ mod tests {
     #[test]
     fn an_answer_that_brings_its_own_framing_keeps_it() {
         assert_eq!(
-            text(Answer::new(200).header("Content-Length", "9").body("abc")),
+            text(
+                CannedResponse::new(200)
+                    .header("Content-Length", "9")
+                    .body("abc")
+            ),
             "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"
         );
         assert_eq!(
             text(
-                Answer::new(200)
+                CannedResponse::new(200)
                     .header("Transfer-Encoding", "chunked")
                     .body("1\r\na\r\n")
             ),
@@ -182,7 +186,7 @@ mod tests {
     #[test]
     fn a_status_without_a_body_gets_none() {
         assert_eq!(
-            text(Answer::new(204).body("abc")),
+            text(CannedResponse::new(204).body("abc")),
             "HTTP/1.1 204 No Content\r\n\r\n"
         );
     }

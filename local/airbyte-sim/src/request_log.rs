@@ -49,7 +49,7 @@ pub enum Outcome {
     /// It has not ended yet.
     Pending,
     /// The whole answer was handed to the connection.
-    Answered,
+    Completed,
     /// The stand-in reset the connection, by order.
     Reset,
     /// The stand-in closed the connection without an answer, by order.
@@ -62,7 +62,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Pending => "pending",
-            Self::Answered => "answered",
+            Self::Completed => "completed",
             Self::Reset => "reset",
             Self::Closed => "closed",
             Self::Abandoned => "abandoned",
@@ -71,11 +71,11 @@ impl fmt::Display for Outcome {
 }
 
 /// The newest exchanges, up to a number.
-pub(crate) struct Journal {
+pub(crate) struct RequestLog {
     exchanges: Mutex<Exchanges>,
     capacity: usize,
     /// Whether each exchange that ended is printed.
-    log: bool,
+    print_requests: bool,
 }
 
 #[derive(Default)]
@@ -85,12 +85,12 @@ struct Exchanges {
     forgotten: usize,
 }
 
-impl Journal {
-    pub(crate) fn new(capacity: usize, log: bool) -> Self {
+impl RequestLog {
+    pub(crate) fn new(capacity: usize, print_requests: bool) -> Self {
         Self {
             exchanges: Mutex::default(),
             capacity,
-            log,
+            print_requests,
         }
     }
 
@@ -104,7 +104,7 @@ impl Journal {
         let number = exchanges.forgotten + exchanges.kept.len() - 1;
         drop(exchanges);
         Entry {
-            journal: Arc::clone(self),
+            log: Arc::clone(self),
             number,
         }
     }
@@ -126,9 +126,9 @@ impl Journal {
     }
 }
 
-/// The journal's entry for a request that is being served; dropped too early, it is noted as abandoned.
+/// The log's entry for a request that is being served; dropped too early, it is noted as abandoned.
 pub(crate) struct Entry {
-    journal: Arc<Journal>,
+    log: Arc<RequestLog>,
     number: usize,
 }
 
@@ -138,13 +138,13 @@ impl Entry {
         self.update(|exchange| exchange.status = Some(status));
     }
 
-    /// Notes how it ended. A client may look at the journal as soon as it has seen the end, so this comes just before.
+    /// Notes how it ended. A client may look at the log as soon as it has seen the end, so this comes just before.
     pub(crate) fn end(&self, outcome: Outcome) {
         self.update(|exchange| exchange.outcome = outcome);
     }
 
     fn update(&self, change: impl FnOnce(&mut Exchange)) {
-        let mut exchanges = self.journal.lock();
+        let mut exchanges = self.log.lock();
         let Some(index) = self.number.checked_sub(exchanges.forgotten) else {
             return;
         };
@@ -156,13 +156,13 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let log = self.journal.log;
+        let print_requests = self.log.print_requests;
         self.update(|exchange| {
             if exchange.outcome == Outcome::Pending {
                 exchange.outcome = Outcome::Abandoned;
             }
-            if log {
-                print(exchange);
+            if print_requests {
+                print_exchange(exchange);
             }
         });
     }
@@ -170,10 +170,10 @@ impl Drop for Entry {
 
 /// One line: what was asked, never with what.
 #[expect(clippy::print_stderr, reason = "the log of a program for a terminal")]
-fn print(exchange: &Exchange) {
+fn print_exchange(exchange: &Exchange) {
     let Exchange { method, path, .. } = exchange;
     match (exchange.status, exchange.outcome) {
-        (Some(status), Outcome::Answered) => eprintln!("{method} {path} {status}"),
+        (Some(status), Outcome::Completed) => eprintln!("{method} {path} {status}"),
         (Some(status), outcome) => eprintln!("{method} {path} {status}, {outcome}"),
         (None, outcome) => eprintln!("{method} {path} {outcome}"),
     }
@@ -197,9 +197,8 @@ mod tests {
         }
     }
 
-    fn outcomes(journal: &Journal) -> Vec<(String, Outcome)> {
-        journal
-            .exchanges()
+    fn outcomes(log: &RequestLog) -> Vec<(String, Outcome)> {
+        log.exchanges()
             .into_iter()
             .map(|exchange| (exchange.path, exchange.outcome))
             .collect()
@@ -207,15 +206,15 @@ mod tests {
 
     #[test]
     fn an_entry_that_is_dropped_unended_was_abandoned() {
-        let journal = Arc::new(Journal::new(10, false));
-        journal.begin(request("/answered")).end(Outcome::Answered);
-        drop(journal.begin(request("/dropped")));
-        let _pending = journal.begin(request("/pending"));
+        let log = Arc::new(RequestLog::new(10, false));
+        log.begin(request("/answered")).end(Outcome::Completed);
+        drop(log.begin(request("/dropped")));
+        let _pending = log.begin(request("/pending"));
 
         assert_eq!(
-            outcomes(&journal),
+            outcomes(&log),
             [
-                ("/answered".to_owned(), Outcome::Answered),
+                ("/answered".to_owned(), Outcome::Completed),
                 ("/dropped".to_owned(), Outcome::Abandoned),
                 ("/pending".to_owned(), Outcome::Pending),
             ]
@@ -224,16 +223,16 @@ mod tests {
 
     #[test]
     fn the_oldest_exchanges_are_forgotten_and_stay_so() {
-        let journal = Arc::new(Journal::new(2, false));
-        let oldest = journal.begin(request("/1"));
-        let second = journal.begin(request("/2"));
-        let third = journal.begin(request("/3"));
-        oldest.end(Outcome::Answered);
+        let log = Arc::new(RequestLog::new(2, false));
+        let oldest = log.begin(request("/1"));
+        let second = log.begin(request("/2"));
+        let third = log.begin(request("/3"));
+        oldest.end(Outcome::Completed);
         second.end(Outcome::Reset);
         third.end(Outcome::Closed);
 
         assert_eq!(
-            outcomes(&journal),
+            outcomes(&log),
             [
                 ("/2".to_owned(), Outcome::Reset),
                 ("/3".to_owned(), Outcome::Closed)
@@ -243,17 +242,14 @@ mod tests {
 
     #[test]
     fn an_entry_from_before_the_journal_was_cleared_changes_no_later_one() {
-        let journal = Arc::new(Journal::new(10, false));
-        let before = journal.begin(request("/before"));
-        journal.clear();
-        let after = journal.begin(request("/after"));
+        let log = Arc::new(RequestLog::new(10, false));
+        let before = log.begin(request("/before"));
+        log.clear();
+        let after = log.begin(request("/after"));
         before.end(Outcome::Reset);
-        after.end(Outcome::Answered);
+        after.end(Outcome::Completed);
 
-        assert_eq!(
-            outcomes(&journal),
-            [("/after".to_owned(), Outcome::Answered)]
-        );
+        assert_eq!(outcomes(&log), [("/after".to_owned(), Outcome::Completed)]);
     }
 
     #[test]
