@@ -1,4 +1,4 @@
-"""Every command in the documents works: it is run, or as much of it is checked as can be here."""
+"""Every command in the documents works: it is run, or checked as far as possible here."""
 
 import base64
 import hashlib
@@ -27,7 +27,7 @@ from stack import ORIGIN, Stack
 # The documents' ports are the defaults of `make dev`; the stack here has others.
 DEFAULT_PORTS = {"3000": "GATEWAY_PORT", "3001": "ISSUER_PORT", "3002": "AIRBYTE_PORT"}
 
-# Which commands a test below is for, by their beginnings.
+# Kinds of commands, each with its test below, by patterns at their beginning.
 CURL = r"curl -sS http://localhost:"
 DEPLOYED = r'curl -sS -i "\$API_URL/token" -X \w+ -H "origin: '
 SIGNED = r'curl -sS -i "\$API_URL/token" .* --aws-sigv4 '
@@ -39,39 +39,41 @@ CARGO_LAMBDA = r"cargo lambda \S+$"
 MAKE = rf"({ASSIGNMENT})*make "
 SAM_LIST = r"sam list "
 SAM = r"sam (?!list )"
-PIP = r"pip install "
 RUSTUP = r"rustup target add "
+CARGO_TEST = r"cargo test "
+PYTEST = r"\.venv/test/bin/pytest "
 CI = r"\.ci/run$"
 
 RUN = (CURL, DEPLOYED, SIGNED, HASH, INVOKE, AWS_CALL, SAM_LIST)
 
-# Why the others are only looked at: whether there is such a thing, and whether it has these options.
+# Kinds of which only the names and the options are checked, and why they are not run.
 NOT_RUN = {
-    AWS_NAME: "names what to use, and leaves out with what",
-    CARGO_LAMBDA: "named as the part of `make dev` and `make build` that it is; both have tests of their own",
-    MAKE: "make test runs this test, and what the others do takes minutes, or an AWS account",
+    AWS_NAME: "named without its arguments",
+    CARGO_LAMBDA: "named as a part of `make dev` and `make build`, which have their own tests",
+    MAKE: "make test runs this test, and the other targets take minutes, or need an AWS account",
     SAM: "needs an AWS account, or builds for minutes; tests/package runs `sam build`",
-    PIP: "installs from the network; its version is compared with the one that make dev uses",
-    RUSTUP: "installs from the network; its target is looked up in rustc's list",
+    RUSTUP: "installs from the network",
+    CARGO_TEST: "make test runs all Rust tests",
+    PYTEST: "collects tests only, because it would run this test",
     CI: "installs packages and runs this test",
 }
 
-# Of which nothing can be checked.
+# Commands of which nothing can be checked.
 ONLY_LISTED = {
-    "git pull": "there is nowhere to pull from",
-    "git checkout": "of which version, only the reader knows",
+    "git pull": "there is no remote to pull from",
+    "git checkout": "named without a version",
 }
 
 COMMANDS = documents.commands()
 
 
 def commands(kind: str):
-    """Has a test get each command of a kind."""
+    """Parametrizes a test by the commands of a kind."""
     return pytest.mark.parametrize("command", [c for c in COMMANDS if re.match(kind, c.text)], ids=str)
 
 
 def run(command: str, *, cwd: Path = REPOSITORY, timeout: float = 60, **variables: str) -> str:
-    """Runs a command as somebody in the project's folder does, and gives what it prints."""
+    """Runs a command in the project's folder, and returns its output."""
     done = subprocess.run(
         ["sh", "-c", command],
         cwd=cwd,
@@ -86,23 +88,23 @@ def run(command: str, *, cwd: Path = REPOSITORY, timeout: float = 60, **variable
 
 
 def with_ports(stack: Stack, command: str) -> str:
-    """The command for a stack on other ports. An origin stays what it is: it is a name here."""
+    """The command for a stack on other ports. The `Origin` header is unchanged, because it is only a name here."""
     return re.sub(
         r"(?<!origin: )http://localhost:(\d+)", lambda url: stack.at(DEFAULT_PORTS[url.group(1)]), command
     )
 
 
-def shown_answer(command: Found) -> dict:
+def shown_response(command: Found) -> dict:
     """The JSON that the document shows below a command."""
     tokens = [token for token in documents.parsed(command.document) if token.type == "fence"]
-    [place] = [
+    [index] = [
         i for i, token in enumerate(tokens) if " ".join(token.content.replace("\\\n", " ").split()) == command.text
     ]
-    assert tokens[place + 1].info == "json"
-    return json.loads(tokens[place + 1].content)
+    assert tokens[index + 1].info == "json"
+    return json.loads(tokens[index + 1].content)
 
 
-def schema_of_answer(url: str) -> dict:
+def response_schema(url: str) -> dict:
     path = re.search(r":\d+(/\w+)", url).group(1)
     responses = openapi.document()["paths"][path]["post"]["responses"]
     [success] = [response for status, response in responses.items() if status.startswith("2")]
@@ -121,28 +123,28 @@ def secrets_manager():
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
-def test_a_command_is_run_or_it_is_said_why_not(command):
+def test_every_command_has_a_test_or_a_reason(command):
     kinds = [kind for kind in (*RUN, *NOT_RUN) if re.match(kind, command.text)]
-    assert len(kinds) + (command.text in ONLY_LISTED) == 1, "which test is this command for?"
+    assert len(kinds) + (command.text in ONLY_LISTED) == 1, "which kind of command is this?"
 
 
 @pytest.mark.parametrize("kind", (*RUN, *NOT_RUN))
-def test_a_kind_of_command_is_still_in_the_documents(kind):
+def test_documents_have_each_kind_of_command(kind):
     assert any(re.match(kind, command.text) for command in COMMANDS)
 
 
-def test_what_is_only_listed_is_still_in_the_documents():
+def test_documents_have_each_listed_command():
     assert ONLY_LISTED.keys() <= {command.text for command in COMMANDS}
 
 
 @commands(CURL)
-def test_a_call_of_the_api_is_answered_as_the_document_shows(stack, command):
-    answer = json.loads(run(with_ports(stack, command.text)))
-    assert openapi.faults(schema_of_answer(command.text), answer) == []
-    assert shown_answer(command).keys() - {"…"} <= answer.keys()
+def test_api_call_returns_shown_response(stack, command):
+    response = json.loads(run(with_ports(stack, command.text)))
+    assert openapi.faults(response_schema(command.text), response) == []
+    assert shown_response(command).keys() - {"…"} <= response.keys()
 
 
-def test_the_commands_that_make_dev_prints_work(stack):
+def test_commands_printed_by_make_dev_work(stack):
     printed = [line.strip() for line in stack.output.lines if line.startswith(("  curl ", "  .venv/"))]
     assert [command.split()[0] for command in printed] == ["curl", "curl", ".venv/dev/bin/cargo-lambda"]
     token, source, invocation = (json.loads(run(command)) for command in printed)
@@ -151,27 +153,27 @@ def test_the_commands_that_make_dev_prints_work(stack):
     assert invocation["statusCode"] == 200
 
 
-def test_a_deployed_api_is_tried_out_as_the_document_says(stack):
+def test_deployed_api_returns_documented_statuses(stack):
     variables = {"API_URL": stack.url, "ORIGIN": ORIGIN, "ACCESS_TOKEN": stack.bearer("alice").removeprefix("Bearer ")}
-    tried = [command for command in COMMANDS if re.match(DEPLOYED, command.text)]
-    answers = [run(command.text, **variables) for command in tried]
-    told = (REPOSITORY / "README.md").read_text(encoding="utf-8").split('"authorization: Bearer $ACCESS_TOKEN"')[1]
-    assert [answer.split()[1] for answer in answers] == re.findall(r"answers\s(\d{3})\b", told)[: len(answers)]
-    assert f"access-control-allow-origin: {ORIGIN}" in answers[0].lower()
-    assert "www-authenticate: " in answers[1].lower()
+    commands = [command for command in COMMANDS if re.match(DEPLOYED, command.text)]
+    responses = [run(command.text, **variables) for command in commands]
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8").split('"authorization: Bearer $ACCESS_TOKEN"')[1]
+    assert [response.split()[1] for response in responses] == re.findall(r"returns\s(\d{3})\b", text)[: len(responses)]
+    assert f"access-control-allow-origin: {ORIGIN}" in responses[0].lower()
+    assert "www-authenticate: " in responses[1].lower()
 
 
-def test_a_signed_call_carries_signature_and_user():
-    """Whether AWS accepts the signature, only AWS can tell."""
+def test_signed_call_has_signature_and_user():
+    """Only AWS can verify the signature."""
     received = []
 
-    def answer(request, body):
+    def respond(request, body):
         received.append((request.headers, json.loads(body)))
         return 200, {}
 
     [command] = [command for command in COMMANDS if re.match(SIGNED, command.text)]
     variables = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key", "AWS_SESSION_TOKEN": "session"}
-    with serving(answer) as url:
+    with serving(respond) as url:
         run(command.text, API_URL=url, AWS_REGION="eu-central-1", **variables)
     [(headers, body)] = received
     assert re.match(r"AWS4-HMAC-SHA256 Credential=id/\d{8}/eu-central-1/execute-api/aws4_request, ", headers["authorization"])
@@ -189,8 +191,8 @@ def test_a_scripts_hash_is_what_browsers_compare_with(stack, command):
 
 @commands(INVOKE)
 def test_a_function_is_invoked(stack, command):
-    answer = json.loads(run(f"{command.text} --invoke-port {stack.ports['INVOKE_PORT']}"))
-    assert answer["statusCode"] in (200, 201), answer
+    response = json.loads(run(f"{command.text} --invoke-port {stack.ports['INVOKE_PORT']}"))
+    assert response["statusCode"] in (200, 201), response
 
 
 def aws_options(arguments: list[str]) -> dict[str, str]:
@@ -204,8 +206,8 @@ def aws_operation(service: str, name: str):
     return model.operation_model(names[name])
 
 
-def test_the_aws_commands_work_one_after_the_other(secrets_manager, template_parameters):
-    made = []
+def test_aws_commands_work_in_order(secrets_manager, template_parameters):
+    results = []
     for command in COMMANDS:
         if not re.match(AWS_CALL, command.text):
             continue
@@ -222,42 +224,42 @@ def test_the_aws_commands_work_one_after_the_other(secrets_manager, template_par
             aws_secret_access_key="test",
         )
         call = getattr(client, xform_name(operation.name))
-        made.append((name, jmespath.search(query, call(**{members[option]: options[option] for option in options}))))
-    [(create, arn), (put, _), (delete, _)] = made
+        results.append((name, jmespath.search(query, call(**{members[option]: options[option] for option in options}))))
+    [(create, arn), (put, _), (delete, _)] = results
     assert (create, put, delete) == ("create-secret", "put-secret-value", "delete-secret")
-    # What the first one prints is what the template wants.
+    # The first one prints an ARN that the template accepts.
     assert re.search(template_parameters["OrganizationTokenSecretArn"]["AllowedPattern"], arn)
 
 
 @commands(AWS_NAME)
-def test_an_aws_command_exists(command):
+def test_aws_command_exists(command):
     _, service, name = command.text.split()
     assert aws_operation(service, name)
 
 
 @commands(CARGO_LAMBDA)
-def test_a_command_of_cargo_lambda_exists(command):
+def test_cargo_lambda_command_exists(command):
     tools = os.pathsep.join([str(REPOSITORY / ".venv/dev/bin"), os.environ["PATH"]])
     run(f"PATH={shlex.quote(tools)} {command.text} --help")
 
 
 @commands(MAKE)
-def test_make_has_the_target_and_the_variables(command):
+def test_make_target_and_variables_exist(command):
     variables, target = re.fullmatch(rf"((?:{ASSIGNMENT})*)make (\S+)", command.text).groups()
     assert run(f"{variables} make --dry-run --always-make {target}")
-    assert re.search(rf"^make {target} +\S", run("make help"), re.MULTILINE), "not a target for people"
+    assert re.search(rf"^make {target} +\S", run("make help"), re.MULTILINE), "not in make help"
     known = (REPOSITORY / "local/local-stack/src/stack/settings.rs").read_text(encoding="utf-8")
     for variable in re.findall(r"([A-Z_]+)=", variables):
         assert f'"{variable}"' in known
 
 
-def test_make_dev_starts_what_is_tested_here():
+def test_make_dev_starts_the_tested_stack():
     assert "cargo run --locked --package local-stack" in run("make --dry-run dev").splitlines()
 
 
 @commands(SAM_LIST)
-def test_the_address_of_the_api_is_shown_again(secrets_manager, tmp_path, command):
-    """With the configuration that the README shows, of a stack that has nothing but the output."""
+def test_sam_prints_stack_outputs(secrets_manager, tmp_path, command):
+    """With the configuration in the README, of a stack that has only the output."""
     address = "https://id.execute-api.eu-central-1.amazonaws.com"
     [configuration] = documents.blocks("toml")
     (tmp_path / "samconfig.toml").write_text(f"version = 0.1\n{configuration.text}", encoding="utf-8")
@@ -284,7 +286,7 @@ def test_the_address_of_the_api_is_shown_again(secrets_manager, tmp_path, comman
 
 
 @commands(SAM)
-def test_sam_has_the_command_and_the_options(command, template_parameters):
+def test_sam_command_and_options_exist(command, template_parameters):
     _, name, *arguments = shlex.split(command.text)
     cli = importlib.import_module(f"samcli.commands.{name}.command").cli
     known = {option for parameter in cli.params for option in parameter.opts}
@@ -294,18 +296,26 @@ def test_sam_has_the_command_and_the_options(command, template_parameters):
         assert value in template_parameters[parameter]["AllowedValues"]
 
 
-@commands(PIP)
-def test_what_pip_installs_is_the_version_that_make_dev_uses(command):
-    pins = (REPOSITORY / "local/requirements.txt").read_text(encoding="utf-8").splitlines()
-    assert command.text.split()[-1] in pins
-
-
 @commands(RUSTUP)
-def test_rust_has_the_target(command):
+def test_rust_target_exists(command):
     assert command.text.split()[-1] in run("rustc --print target-list").splitlines()
 
 
+@commands(CARGO_TEST)
+def test_rust_package_and_test_filter_exist(command):
+    package, name = re.fullmatch(r"cargo test -p (\S+)(?: (\S+))?", command.text).groups()
+    metadata = json.loads(run("cargo metadata --no-deps --offline --format-version 1"))
+    [targets] = [found["targets"] for found in metadata["packages"] if found["name"] == package]
+    folders = [Path(target["src_path"]).parent for target in targets]
+    assert name is None or any((folder / f"{name}.rs").exists() for folder in folders)
+
+
+@commands(PYTEST)
+def test_pytest_collects_tests(command):
+    assert " tests collected" in run(f"{command.text} --collect-only --quiet", timeout=300)
+
+
 @commands(CI)
-def test_a_script_of_the_project_can_be_started(command):
+def test_script_can_be_started(command):
     assert os.access(REPOSITORY / command.text, os.X_OK)
     run(f"bash -n {command.text}")

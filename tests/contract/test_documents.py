@@ -1,4 +1,4 @@
-"""What the documents name is there: files, headings, fields of the log, parameters, variables, and problems."""
+"""Names in the documents exist: files, headings, log fields, parameters, variables, problem types and versions."""
 
 import json
 import re
@@ -11,13 +11,13 @@ import documents
 import openapi
 from programs import REPOSITORY
 
-README = REPOSITORY / "README.md"
+REFERENCE = REPOSITORY / "docs/reference.md"
 OPERATIONS = REPOSITORY / "docs/operations.md"
 
-# Code that has the form of a path, or ends like a file's name.
+# Code that looks like a path or a file name.
 PATH = r"[\w.@*+-]*(/[\w.@*+-]+)+/?|[\w.-]+/|[\w-]+\.(rs|js|py|yaml|toml|json|html|css|md|lock)"
 
-# What only looks like it.
+# Code that only looks like a path.
 NO_FILES = {
     "/token": "a route",
     "/sources": "a route",
@@ -25,18 +25,17 @@ NO_FILES = {
     "/aws/lambda/STACK-mint-token": "a log group",
     "/aws/lambda/STACK-create-source": "a log group",
     "/aws/vendedlogs/apigateway/STACK": "a log group",
-    "config.json": "is made by whoever serves the demo page",
-    ".venv/": "is made by make",
+    "config.json": "created by the server of the demo page",
 }
 
-# What a query of CloudWatch Logs Insights has beside fields: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/
+# Keywords of CloudWatch Logs Insights: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/
 QUERY_WORDS = set("and asc as bin by desc display fields filter in like limit not or sort stats".split())
 
 
-# What Lambda says of an invocation that ended without an answer.
+# Lambda's messages about an invocation without a response.
 LAMBDAS_MESSAGES = {"Runtime exited", "signal: killed", "Task timed out"}
 
-# What CloudWatch finds in every line, and in Lambda's own line at the end of an invocation.
+# Fields that CloudWatch discovers in every line, and in Lambda's own line at the end of an invocation.
 DISCOVERED = {"@timestamp", "@message", "@type", "@billedDuration", "@initDuration", "@maxMemoryUsed"}
 
 
@@ -45,26 +44,26 @@ def code_like_paths():
     return sorted(found, key=str)
 
 
-def test_what_is_no_file_is_still_in_the_documents():
+def test_documents_have_each_exception():
     assert NO_FILES.keys() <= {code.text for code in code_like_paths()}
 
 
 @pytest.mark.parametrize("code", [code for code in code_like_paths() if code.text not in NO_FILES], ids=str)
-def test_a_path_in_a_document_exists(code):
-    """In the project's folder or the document's own; a name alone may be one of the functions' files, or of a link."""
-    places = [REPOSITORY, code.document.parent]
+def test_path_exists(code):
+    """In the project's or the document's folder. A bare file name may be one of the functions' files, or of a link."""
+    folders = [REPOSITORY, code.document.parent]
     if "/" not in code.text:
-        places += (REPOSITORY / "functions").glob("*/src")
+        folders += (REPOSITORY / "functions").glob("*/src")
         linked = (link.text for link in documents.links() if link.document == code.document)
-        places += [(code.document.parent / link).parent for link in linked if link.endswith(f"/{code.text}")]
-    assert any(list(place.glob(code.text)) for place in places)
+        folders += [(code.document.parent / link).parent for link in linked if link.endswith(f"/{code.text}")]
+    assert any(list(folder.glob(code.text)) for folder in folders)
 
 
 @pytest.mark.parametrize("link", sorted(set(documents.links()), key=str), ids=str)
-def test_a_link_leads_somewhere(link):
+def test_link_target_exists(link):
     address, _, anchor = link.text.partition("#")
     if re.match("[a-z]+:", address):
-        # Others' pages are theirs; nothing is asked of the network here.
+        # External pages are not requested, because tests do not use the network.
         assert address.startswith(("https://", "http://localhost:"))
         return
     target = (link.document.parent / address).resolve() if address else link.document
@@ -76,29 +75,29 @@ def test_a_link_leads_somewhere(link):
 
 @pytest.fixture(scope="module")
 def log_line(running_stack) -> dict:
-    """The line of a request that succeeded."""
+    """The log line of a successful request."""
     running_stack.good("/token")
     return json.loads(running_stack.output.wait_for(r'\{.*"outcome":"token-minted".*\}', 60).group())
 
 
 @pytest.fixture(scope="module")
 def access_log_line() -> dict:
-    """The line that the template has API Gateway write."""
+    """The access log line that the template configures."""
     template = yaml.load((REPOSITORY / "template.yaml").read_text(encoding="utf-8"), yaml.BaseLoader)
     return json.loads(template["Resources"]["Stage"]["Properties"]["AccessLogSettings"]["Format"])
 
 
 def query_fields(query: str) -> set[str]:
-    text = re.sub(r'"[^"]*"|like /[^/]*/|^#.*', " ", query, flags=re.MULTILINE)  # texts and comments
-    given = re.findall(r"\bas (\w+)", text)
-    text = re.sub(rf"\bas \w+|\b({'|'.join(given) or '$^'})\b", " ", text)  # names given
+    text = re.sub(r'"[^"]*"|like /[^/]*/|^#.*', " ", query, flags=re.MULTILINE)  # strings and comments
+    aliases = re.findall(r"\bas (\w+)", text)
+    text = re.sub(rf"\bas \w+|\b({'|'.join(aliases) or '$^'})\b", " ", text)  # aliases
     text = re.sub(r"\w+ *\(", "(", text)  # functions
     text = re.sub(r"\b\d+\w*", " ", text)  # numbers and durations
     return {word for word in re.findall(r"[@A-Za-z_][\w@]*", text) if word not in QUERY_WORDS}
 
 
 @pytest.mark.parametrize("query", [b for b in documents.blocks("text") if b.document == OPERATIONS], ids=str)
-def test_a_query_asks_for_fields_that_the_log_has(query, log_line, access_log_line):
+def test_query_fields_are_logged(query, log_line, access_log_line):
     fields = query_fields(query.text)
     assert fields
     text = OPERATIONS.read_text(encoding="utf-8")
@@ -106,21 +105,21 @@ def test_a_query_asks_for_fields_that_the_log_has(query, log_line, access_log_li
     assert fields <= (access_log_line if is_about_api_gateway else log_line).keys() | DISCOVERED
 
 
-def test_the_dashboards_query_asks_for_fields_that_the_log_has(log_line):
+def test_dashboard_query_fields_are_logged(log_line):
     template = (REPOSITORY / "template.yaml").read_text(encoding="utf-8")
     [query] = re.findall(r'"query": "([^"]+)"', template)
     fields = query_fields(re.sub(r"SOURCE '[^']+'", " ", query))
     assert fields <= log_line.keys() | {"@timestamp"}
 
 
-def test_the_fields_of_the_log_are_those_of_the_table(log_line):
+def test_table_lists_all_log_fields(log_line):
     named = {name for row in documents.rows(OPERATIONS, "field") for name in re.findall(r"`(\w+)`", row[0])}
-    # The others are in all lines, or the metrics', which the text has.
+    # The other fields are in all lines, or are metrics, which the text lists.
     others = {"timestamp", "level", "message", "Function", "_aws"} | {m for m in log_line if m[0].isupper()}
     assert named == log_line.keys() - others
 
 
-def test_a_message_that_the_manual_has_its_reader_look_for_is_one():
+def test_log_messages_in_manual_exist():
     commands = {command.text for command in documents.commands()}
     words = {code.text for code in documents.inline_code() if code.document == OPERATIONS and " " in code.text}
     messages = {text for text in words - commands if not re.match(r"POST /|\{", text)} - LAMBDAS_MESSAGES
@@ -130,25 +129,25 @@ def test_a_message_that_the_manual_has_its_reader_look_for_is_one():
     assert {text for text in messages if text not in code} == set()
 
 
-def test_every_variable_of_the_tables_is_read_somewhere():
+def test_documented_variables_are_read():
     sources = [*REPOSITORY.glob("shared/src/**/*.rs"), *REPOSITORY.glob("local/local-stack/src/stack/*.rs")]
     read = set(re.findall(r'"([A-Z][A-Z_]+)"', "".join(source.read_text(encoding="utf-8") for source in sources)))
-    told = {name for row in documents.rows(README, "variable") for name in re.findall(r"`([A-Z_]+)`", row[0])}
-    assert len(told) > 10
-    assert told <= read
+    documented = {name for row in documents.rows(REFERENCE, "variable") for name in re.findall(r"`([A-Z_]+)`", row[0])}
+    assert len(documented) > 10
+    assert documented <= read
 
 
-def test_the_parameters_of_the_samconfig_are_the_templates():
+def test_samconfig_parameters_match_template():
     parameters = yaml.load((REPOSITORY / "template.yaml").read_text(encoding="utf-8"), yaml.BaseLoader)["Parameters"]
     [shown] = documents.blocks("toml")
-    given = tomlkit.parse(shown.text).unwrap()["default"]["global"]["parameters"]["parameter_overrides"]
-    for name, value in (override.split("=") for override in given):
+    overrides = tomlkit.parse(shown.text).unwrap()["default"]["global"]["parameters"]["parameter_overrides"]
+    for name, value in (override.split("=") for override in overrides):
         assert re.search(parameters[name].get("AllowedPattern", ""), value), name
     required = {name for name, parameter in parameters.items() if "Default" not in parameter}
-    assert required <= {override.split("=")[0] for override in given}
+    assert required <= {override.split("=")[0] for override in overrides}
 
 
-def test_the_policy_that_is_shown_lets_the_workflows_environment_in():
+def test_trust_policy_matches_workflow_environment():
     [policy] = [json.loads(block.text) for block in documents.blocks("json") if '"Statement"' in block.text]
     [statement] = policy["Statement"]
     workflow = yaml.load((REPOSITORY / ".github/workflows/deploy.yml").read_text(encoding="utf-8"), yaml.BaseLoader)
@@ -160,12 +159,12 @@ def test_the_policy_that_is_shown_lets_the_workflows_environment_in():
         f"{issuer}:sub": f"repo:OWNER/REPOSITORY:environment:{deploy['environment']}",
     }
     used = set(re.findall(r"\bvars\.([A-Z_]+)", json.dumps(deploy)))
-    told = OPERATIONS.read_text(encoding="utf-8")
-    assert used and all(f"`{name}`" in told for name in used)
+    text = OPERATIONS.read_text(encoding="utf-8")
+    assert used and all(f"`{name}`" in text for name in used)
 
 
-def test_the_table_of_problems_is_the_apis():
-    told = {(re.sub("`", "", kind), int(status)) for kind, status, *_ in documents.rows(README, "type")}
+def test_problem_table_matches_openapi():
+    documented = {(re.sub("`", "", kind), int(status)) for kind, status, *_ in documents.rows(REFERENCE, "type")}
     schemas = openapi.document()["components"]["schemas"]
     kinds = schemas["Problem"]["properties"]["type"]["enum"]
     pairs = set()
@@ -173,17 +172,34 @@ def test_the_table_of_problems_is_the_apis():
         for rules in schema.get("allOf", [])[1:]:
             types, status = rules["properties"]["type"], rules["properties"]["status"]["const"]
             pairs |= {(kind, status) for kind in types.get("enum", [types.get("const")])}
-    assert told == pairs
-    assert sorted(kinds) == sorted(kind for kind, _ in told)
+    assert documented == pairs
+    assert sorted(kinds) == sorted(kind for kind, _ in documented)
 
 
-def test_the_problem_that_is_shown_is_one():
+def test_example_problem_is_valid():
     shown = [json.loads(block.text) for block in documents.blocks("json") if '"requestId"' in block.text]
     assert [openapi.faults({"$ref": "#/components/schemas/InvalidRequest"}, problem) for problem in shown] == [[]]
 
 
-def test_the_request_that_is_shown_has_all_members():
+def test_example_request_has_all_fields():
     [shown] = [json.loads(block.text) for block in documents.blocks("json") if '"optional: ' in block.text]
-    members = openapi.dereference(openapi.request_schema("/sources"))["properties"]
-    # Only backends name a user, of which the text tells.
-    assert shown.keys() == members.keys() - {"externalUserId"}
+    fields = openapi.dereference(openapi.request_schema("/sources"))["properties"]
+    # Only backends send it, as the text says.
+    assert shown.keys() == fields.keys() - {"externalUserId"}
+
+
+def test_documents_state_minimum_versions():
+    setup = (REPOSITORY / "scripts/setup").read_text(encoding="utf-8")
+    rust = tomlkit.parse((REPOSITORY / "Cargo.toml").read_text(encoding="utf-8"))["workspace"]["package"]["rust-version"]
+    [python] = re.findall(r"^MINIMUM_PYTHON=(\S+)$", setup, re.MULTILINE)
+    for name in ("README.md", "CONTRIBUTING.md"):
+        text = " ".join((REPOSITORY / name).read_text(encoding="utf-8").split())
+        assert f"Rust {rust} or newer" in text
+        assert f"Python {python} or newer" in text
+
+
+def test_contributing_lists_all_modules_of_shared():
+    levels = " ".join(row[1] for row in documents.rows(REPOSITORY / "CONTRIBUTING.md", "level"))
+    sources = (REPOSITORY / "shared/src").iterdir()
+    modules = {source.stem for source in sources if source.stem != "lib"}
+    assert set(re.findall(r"`(\w+)`", levels)) == modules

@@ -1,4 +1,4 @@
-"""The project's documents, taken apart: their code, links and headings."""
+"""Code, links, headings and tables in the project's documents."""
 
 import functools
 import re
@@ -14,17 +14,17 @@ from programs import REPOSITORY
 PATTERNS = ("*.md", "docs/*.md", "examples/*/*.md", "tests/[!.]*/*.md")
 PATHS = sorted(path for pattern in PATTERNS for path in REPOSITORY.glob(pattern))
 
-# What a command begins with, where it stands in a sentence. In a block of its own everything is a command.
+# Programs at the beginning of a command in a sentence. In a code block, every line is a command.
 PROGRAMS = {
-    *(".ci/run", ".venv/dev/bin/cargo-lambda", "aws", "bash", "cargo", "curl", "docker", "git", "make", "npm", "npx"),
-    *("openssl", "pip", "python", "python3", "rustup", "sam", "sh"),
+    *(".ci/run", ".venv/dev/bin/cargo-lambda", ".venv/test/bin/pytest", "aws", "bash", "cargo", "curl", "docker", "git"),
+    *("make", "npm", "npx", "openssl", "pip", "python", "python3", "rustup", "sam", "sh"),
 }
 
 ASSIGNMENT = r"[A-Z_]+=\S+ +"
 
 
 class Found(NamedTuple):
-    """Something in a document."""
+    """A part of a document."""
 
     document: Path
     text: str
@@ -35,7 +35,7 @@ class Found(NamedTuple):
 
 @functools.cache
 def parsed(document: Path) -> list[Token]:
-    """Everything in it, inline parts after what they are part of."""
+    """All tokens of a document. Inline tokens follow their parent."""
     flat = []
     for token in MarkdownIt("commonmark").enable("table").parse(document.read_text(encoding="utf-8")):
         flat += [token, *(token.children or [])]
@@ -58,7 +58,7 @@ def inline_code() -> Iterator[Found]:
 
 
 def commands() -> list[Found]:
-    """Every command of a shell, those in sentences last, each once."""
+    """All shell commands without duplicates, first those in blocks."""
     found = []
     for block in blocks("sh"):
         lines = block.text.replace("\\\n", " ").splitlines()
@@ -81,7 +81,7 @@ def links() -> Iterator[Found]:
 
 
 def anchors(document: Path) -> set[str]:
-    """The headings' anchors, as GitHub makes them."""
+    """The anchors that GitHub generates for the headings."""
     tokens = parsed(document)
     titles = (tokens[i + 1].content for i, token in enumerate(tokens) if token.type == "heading_open")
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
