@@ -12,7 +12,7 @@ use secrecy::SecretString;
 
 use crate::http_client::{self, ReadError};
 
-/// What the AWS SDK needs, from the variables that Lambda sets.
+/// Region and credentials, from the variables that Lambda sets.
 #[derive(Debug)]
 pub struct AwsConfig {
     /// `AWS_REGION`, else `AWS_DEFAULT_REGION`.
@@ -55,9 +55,7 @@ impl HttpConnector for SdkConnector {
                 .await
                 .map_err(|error| match error {
                     ReadError::ConnectionLost(error) => connector_error(error),
-                    ReadError::TooLarge => {
-                        ConnectorError::other("the answer is too large".into(), None)
-                    }
+                    ReadError::TooLarge => ConnectorError::other("response too large".into(), None),
                 })?;
             let mut response = http::Response::new(SdkBody::from(body));
             *response.status_mut() = status;
@@ -81,7 +79,7 @@ fn to_reqwest(request: HttpRequest) -> Result<reqwest::Request, ConnectorError> 
 }
 
 fn connector_error(error: reqwest::Error) -> ConnectorError {
-    // The address of Secrets Manager says nothing that the log must not have, but it is of no use there either.
+    // The URL adds nothing to the log.
     let error = error.without_url();
     if error.is_timeout() {
         ConnectorError::timeout(error.into())

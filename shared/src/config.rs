@@ -1,6 +1,6 @@
-//! The configuration, read once at start from the environment.
+//! The configuration: environment variables, read once at startup.
 //!
-//! Every fault is told at once, in one line, each naming its variable and what it should look like.
+//! All errors are returned at once, in one line. Each names its variable and the expected value.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::aws::AwsConfig;
 use crate::request::origin::AllowedOrigins;
 
-/// What the functions are told by their environment.
+/// The configuration of a function, each field read from the variable that it names.
 #[derive(Debug)]
 pub struct Config {
     /// `ORGANIZATION_TOKEN_SECRET_ARN`: name or ARN of the secret with the organization's credential.
@@ -21,34 +21,34 @@ pub struct Config {
     pub organization_id: Uuid,
     /// `ALLOWED_ORIGINS`, comma-separated.
     pub allowed_origins: AllowedOrigins,
-    /// `AIRBYTE_API_URL`, without a slash at its end.
+    /// `AIRBYTE_API_URL`, without a trailing slash.
     pub airbyte_api_url: Url,
-    /// `EXTERNAL_USER_ID_CLAIM`: the claim of the caller's JWT that holds the user's id.
+    /// `EXTERNAL_USER_ID_CLAIM`: the claim of the caller's JWT with the user's ID.
     pub external_user_id_claim: String,
-    /// `SECRET_TTL_SECONDS`: how long the secret's value is used before it is read again.
+    /// `SECRET_TTL_SECONDS`: the age at which the cached secret is read again.
     pub secret_ttl: Duration,
-    /// AWS's own variables.
+    /// The variables that Lambda sets for the AWS SDK.
     pub aws: AwsConfig,
 }
 
-/// One or more variables are missing or wrong.
+/// Variables that are missing or invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 pub struct ConfigError(Vec<String>);
 
 impl Config {
-    /// Reads the process's environment.
+    /// Reads the environment of the process.
     pub fn from_env() -> Result<Self, ConfigError> {
         Self::from_lookup(|name| {
             std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
         })
     }
 
-    /// Reads the variables that `lookup` finds. An empty value counts as none.
+    /// Reads the variables that `lookup` returns. An empty value counts as missing.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut read = Reader {
             lookup,
-            faults: Vec::new(),
+            errors: Vec::new(),
         };
         let secret_id = read.required(
             "ORGANIZATION_TOKEN_SECRET_ARN",
@@ -57,7 +57,7 @@ impl Config {
         let organization_id = read.parsed(
             "AIRBYTE_ORGANIZATION_ID",
             None,
-            "a UUID: the Airbyte organization's id",
+            "a UUID: the Airbyte organization's ID",
             |text| Uuid::try_parse(text).map_err(drop),
         );
         let allowed_origins = read.parsed(
@@ -76,7 +76,7 @@ impl Config {
         let claim = read.parsed(
             "EXTERNAL_USER_ID_CLAIM",
             Some("sub"),
-            "the name of a claim, without blanks",
+            "the name of a claim, without whitespace",
             |text| {
                 if text.contains(char::is_whitespace) {
                     Err(())
@@ -98,76 +98,66 @@ impl Config {
             },
         );
         let aws = read.aws();
-        match (
-            read.faults.is_empty(),
-            secret_id,
-            organization_id,
-            allowed_origins,
-            airbyte_api_url,
-            claim,
-            secret_ttl,
-            aws,
-        ) {
-            (
-                true,
-                Some(secret_id),
-                Some(organization_id),
-                Some(allowed_origins),
-                Some(airbyte_api_url),
-                Some(external_user_id_claim),
-                Some(secret_ttl),
-                Some(aws),
-            ) => Ok(Self {
-                secret_id,
-                organization_id,
-                allowed_origins,
-                airbyte_api_url,
-                external_user_id_claim,
-                secret_ttl,
-                aws,
-            }),
-            _ => Err(ConfigError(read.faults)),
-        }
+        read.finish(|| {
+            Some(Self {
+                secret_id: secret_id?,
+                organization_id: organization_id?,
+                allowed_origins: allowed_origins?,
+                airbyte_api_url: airbyte_api_url?,
+                external_user_id_claim: claim?,
+                secret_ttl: secret_ttl?,
+                aws: aws?,
+            })
+        })
     }
 }
 
 struct Reader<F> {
     lookup: F,
-    faults: Vec<String>,
+    errors: Vec<String>,
 }
 
 impl<F: Fn(&str) -> Option<String>> Reader<F> {
+    /// Returns the configuration that `build` makes of the values, or all errors.
+    fn finish<T>(self, build: impl FnOnce() -> Option<T>) -> Result<T, ConfigError> {
+        match build() {
+            Some(config) if self.errors.is_empty() => Ok(config),
+            _ => Err(ConfigError(self.errors)),
+        }
+    }
+
     fn optional(&self, name: &str) -> Option<String> {
         (self.lookup)(name)
             .map(|value| value.trim().to_owned())
             .filter(|value| !value.is_empty())
     }
 
-    fn required(&mut self, name: &str, should_be: &str) -> Option<String> {
+    fn required(&mut self, name: &str, expected: &str) -> Option<String> {
         let value = self.optional(name);
         if value.is_none() {
-            self.faults
-                .push(format!("{name} is not set: it must be {should_be}"));
+            self.errors
+                .push(format!("{name} is not set: it must be {expected}"));
         }
         value
     }
 
-    /// The faults say what a value should be, not what it is: a secret may be in the wrong variable.
+    /// Parses a variable. The error names the expected value, not the actual one, because a secret may be in the wrong
+    /// variable.
     fn parsed<T>(
         &mut self,
         name: &str,
         default: Option<&str>,
-        should_be: &str,
+        expected: &str,
         parse: impl Fn(&str) -> Result<T, ()>,
     ) -> Option<T> {
         let value = match default {
             Some(default) => self.optional(name).unwrap_or_else(|| default.to_owned()),
-            None => self.required(name, should_be)?,
+            None => self.required(name, expected)?,
         };
         let parsed = parse(&value).ok();
         if parsed.is_none() {
-            self.faults
-                .push(format!("{name} is not valid: it must be {should_be}"));
+            self.errors
+                .push(format!("{name} is not valid: it must be {expected}"));
         }
         parsed
     }
@@ -177,7 +167,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             .optional("AWS_REGION")
             .or_else(|| self.optional("AWS_DEFAULT_REGION"));
         if region.is_none() {
-            self.faults
+            self.errors
                 .push("AWS_REGION is not set: it must be a region such as eu-central-1".to_owned());
         }
         let access_key_id = self.required(
@@ -194,7 +184,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         if let Some((name, value)) = &endpoint
             && !is_http_address(value)
         {
-            self.faults.push(format!(
+            self.errors.push(format!(
                 "{name} is not valid: it must be an http(s):// address"
             ));
         }
@@ -208,14 +198,14 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     }
 }
 
-/// Stricter than [`Url`], which takes `http:/host` too: the SDK does not.
+/// Stricter than [`Url`], which also accepts `http:/host`: the AWS SDK does not.
 fn is_http_address(text: &str) -> bool {
     text.parse::<Uri>().is_ok_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
     })
 }
 
-/// Organization tokens go to this address: in the clear only where nobody else can listen.
+/// Parses a URL that may receive organization tokens: unencrypted only on loopback.
 fn airbyte_api_url(text: &str) -> Result<Url, ()> {
     let mut url = Url::parse(text).map_err(drop)?;
     let loopback = match url.host() {
@@ -266,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_set_has_the_documented_default() {
+    fn uses_documented_defaults() {
         let config = read(&[]).unwrap();
         assert_eq!(config.airbyte_api_url.as_str(), "https://api.airbyte.ai/");
         assert_eq!(config.external_user_id_claim, "sub");
@@ -275,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_more_specific_endpoint_wins() {
+    fn prefers_endpoint_of_service() {
         let general = ("AWS_ENDPOINT_URL", "http://localhost:1");
         let own = ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://localhost:2");
         let endpoint = |changes: &[_]| read(changes).unwrap().aws.secrets_manager_endpoint;
@@ -287,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_stand_in_one_line_each_with_its_variable() {
+    fn reports_all_missing_variables_in_one_line() {
         let error = Config::from_lookup(|_| None).unwrap_err().to_string();
         for name in [
             "ORGANIZATION_TOKEN_SECRET_ARN",
@@ -306,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_named_but_not_shown() {
+    fn names_invalid_variable_without_its_value() {
         for (name, value) in [
             ("AIRBYTE_ORGANIZATION_ID", "canary"),
             ("ALLOWED_ORIGINS", "https://canary.example/"),
@@ -334,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_is_for_loopback_only() {
+    fn allows_http_on_loopback_only() {
         for url in [
             "http://localhost:3002",
             "http://127.0.0.1:3002/",
@@ -354,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_has_no_key_in_it() {
+    fn debug_hides_keys() {
         assert!(!format!("{:?}", read(&[]).unwrap()).contains("canary-key"));
     }
 }

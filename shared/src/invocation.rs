@@ -1,18 +1,18 @@
-//! One invocation: how much time it has, and what it did upstream.
+//! One invocation of a function: its deadline, and what happened upstream.
 
 use std::cell::Cell;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// What is kept back from Lambda's own deadline, so that the caller gets an answer from us and not a time-out of
-/// Lambda's.
+/// Time reserved before the Lambda deadline for sending a response, so that the caller gets one instead of Lambda's
+/// timeout.
 pub const RESPONSE_RESERVE: Duration = Duration::from_millis(500);
 
-/// A deadline that passed so long before the invocation began is none.
+/// A deadline further in the past than this is treated as missing.
 const NO_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The time that an invocation without a deadline has: what the template gives it.
+/// The timeout of an invocation without a deadline: that of the template.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(28);
 
 /// One invocation's identifiers, deadline, and what happened upstream on its behalf.
@@ -20,9 +20,9 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(28);
 /// The counters are plain cells: an invocation is handled by one task on one thread.
 #[derive(Debug)]
 pub struct Invocation {
-    /// Lambda's id of the invocation; callers see it as `requestId`.
+    /// Lambda's ID of the invocation; callers see it as `requestId`.
     pub request_id: String,
-    /// The X-Ray trace header that Lambda hands in, if any.
+    /// The X-Ray trace header from Lambda, if any.
     pub trace_id: Option<String>,
     deadline: Instant,
     started: Instant,
@@ -31,34 +31,34 @@ pub struct Invocation {
     user: Cell<Option<u32>>,
 }
 
-/// What the calls to Airbyte of one invocation came to.
+/// The calls to Airbyte of one invocation.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Upstream {
-    /// Requests sent, repeated ones included.
+    /// Requests sent, retries included.
     pub attempts: u32,
-    /// Time spent on them, waits between them not included.
+    /// Time spent on them, without the backoff between them.
     pub time: Duration,
-    /// The status of the last one that was answered.
+    /// The status of the last response.
     pub status: Option<u16>,
 }
 
 impl Invocation {
-    /// An invocation that Lambda ends at `lambda_deadline`.
+    /// Creates an invocation that Lambda ends at `lambda_deadline`.
     #[must_use]
     pub fn new(request_id: String, trace_id: Option<String>, lambda_deadline: SystemTime) -> Self {
         let left = match lambda_deadline.duration_since(SystemTime::now()) {
             Ok(left) => left,
-            // `cargo lambda watch` says ten minutes after 1970, always.
+            // `cargo lambda watch` always sends ten minutes after 1970.
             Err(late) if late.duration() > NO_DEADLINE => DEFAULT_TIMEOUT,
             Err(_) => Duration::ZERO,
         };
         Self::ending_in(left.saturating_sub(RESPONSE_RESERVE), request_id, trace_id)
     }
 
-    /// The time before the first invocation (Lambda's init phase), which may take up to `limit`.
+    /// Creates an invocation for Lambda's init phase, which ends after `timeout`.
     #[must_use]
-    pub fn for_init(limit: Duration) -> Self {
-        Self::ending_in(limit, String::new(), None)
+    pub fn for_init(timeout: Duration) -> Self {
+        Self::ending_in(timeout, String::new(), None)
     }
 
     fn ending_in(left: Duration, request_id: String, trace_id: Option<String>) -> Self {
@@ -74,25 +74,25 @@ impl Invocation {
         }
     }
 
-    /// When every upstream call must have ended.
+    /// The time by which every upstream call must end.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// What is left until the [deadline](Self::deadline).
+    /// Returns the time until the [deadline](Self::deadline).
     #[must_use]
     pub fn time_left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Time since the invocation began.
+    /// Returns the time since the invocation began.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// Notes one request to Airbyte: how long it took, and the status if there was an answer.
+    /// Records one request to Airbyte: its duration, and the status if there was a response.
     pub fn record_upstream(&self, took: Duration, status: Option<u16>) {
         let mut upstream = self.upstream.get();
         upstream.attempts += 1;
@@ -101,29 +101,29 @@ impl Invocation {
         self.upstream.set(upstream);
     }
 
-    /// What the requests to Airbyte came to so far.
+    /// Returns the calls to Airbyte so far.
     #[must_use]
     pub fn upstream(&self) -> Upstream {
         self.upstream.get()
     }
 
-    /// Notes who the request is for, as a [hash](crate::telemetry::user_hash).
+    /// Records the user, as the ID for logs.
     pub fn record_user(&self, hash: u32) {
         self.user.set(Some(hash));
     }
 
-    /// Who the request is for, as a [hash](crate::telemetry::user_hash).
+    /// Returns the user, as the ID for logs.
     #[must_use]
     pub fn user(&self) -> Option<u32> {
         self.user.get()
     }
 
-    /// Notes that Secrets Manager could not be read.
+    /// Records that the secret could not be read.
     pub fn record_secret_refresh_failed(&self) {
         self.secret_refresh_failed.set(true);
     }
 
-    /// Whether Secrets Manager could not be read.
+    /// Whether the secret could not be read.
     #[must_use]
     pub fn secret_refresh_failed(&self) -> bool {
         self.secret_refresh_failed.get()
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_a_second_is_kept_back_from_lambdas_deadline() {
+    fn reserves_time_before_lambda_deadline() {
         let invocation = Invocation::new(
             "r".into(),
             None,
@@ -149,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_that_has_just_passed_leaves_nothing() {
+    fn has_no_time_left_after_deadline() {
         let deadline = SystemTime::now() - Duration::from_secs(1);
         let invocation = Invocation::new("r".into(), None, deadline);
         assert_eq!(invocation.time_left(), Duration::ZERO);
     }
 
     #[test]
-    fn the_constant_of_cargo_lambda_watch_is_no_deadline() {
+    fn ignores_deadline_of_cargo_lambda_watch() {
         let deadline = SystemTime::UNIX_EPOCH + Duration::from_secs(600);
         let invocation = Invocation::new("r".into(), None, deadline);
         assert!(invocation.time_left() > Duration::from_secs(20));
