@@ -1,8 +1,8 @@
--- A script for wrk: POST /token by one user after the other.
--- Its argument is a file of bearer tokens, one a line. Ends with a line of figures for `bench load` to read.
+-- A wrk script that sends POST /token for one user after the other.
+-- Its argument is a file with one bearer token per line. It prints a line of figures that `bench load` parses.
 
 local tokens = {}
-local turn = 0
+local next_token = 0
 
 function init(arguments)
   for token in io.lines(arguments[1]) do
@@ -11,8 +11,8 @@ function init(arguments)
 end
 
 function request()
-  turn = turn % #tokens + 1
-  return wrk.format("POST", nil, { authorization = "Bearer " .. tokens[turn] })
+  next_token = next_token % #tokens + 1
+  return wrk.format("POST", nil, { authorization = "Bearer " .. tokens[next_token] })
 end
 
 -- Times are in microseconds. A status of 400 or above counts as an error.

@@ -1,4 +1,5 @@
-//! Starts and requests, measured side by side in rounds, so that whatever else the machine does hits all alike.
+//! Cold starts and warm invocations of all programs, interleaved in rounds, so that other load on the machine affects all
+//! of them alike.
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -15,55 +16,55 @@ use crate::subject::Subject;
 use crate::table::{Metric, Table};
 use crate::upstreams::{Traffic, Upstreams};
 
-/// How much to measure.
-pub(crate) struct Extent {
-    /// Cold starts of each subject.
-    pub(crate) rounds: u32,
-    /// Measured invocations in a warm run.
-    pub(crate) warm: u32,
+/// The numbers of measurements.
+pub(crate) struct SampleSizes {
+    /// Cold starts of each subject: one per round.
+    pub(crate) cold_starts: u32,
+    /// Measured invocations of a warm run.
+    pub(crate) warm_invocations: u32,
 }
 
-/// One round in three has a warm run.
-const WARM_EVERY: u32 = 3;
+/// Every third round has a warm run.
+const ROUNDS_PER_WARM_RUN: u32 = 3;
 
-/// Invocations before those that are measured in a warm run.
-const WARM_UP: u32 = 200;
+/// Invocations of a warm run before the measured ones.
+const WARM_UP_INVOCATIONS: u32 = 200;
 
-/// What one process gave.
-pub(crate) struct Round {
-    start: Start,
-    warm: Option<Warm>,
+/// The measurements of one process.
+struct Round {
+    cold: ColdStart,
+    warm: Option<WarmRun>,
 }
 
-struct Start {
-    /// From spawn to the first poll.
+struct ColdStart {
+    /// From spawn to the first request for an event.
     init: Duration,
-    first: Duration,
+    first_invocation: Duration,
     cpu: Duration,
     peak_kib: u32,
     traffic: Traffic,
 }
 
-struct Warm {
+struct WarmRun {
     p50: Duration,
     p99: Duration,
-    /// All invocations together.
+    /// The CPU time of all measured invocations.
     cpu: Duration,
     traffic: Traffic,
     peak_kib: u32,
     invocations: u32,
 }
 
-/// Size of a program as it is, and as the archive that is deployed.
+/// The size of a program and of the archive that is deployed.
 #[derive(Clone, Copy)]
 struct Size {
     bytes: u32,
     zipped: u32,
 }
 
-/// Measures, and prints a table.
-pub(crate) fn run(programs: &Path, extent: &Extent) -> Result<()> {
-    // The first one is what the others are compared with.
+/// Measures all subjects and prints a table.
+pub(crate) fn run(programs: &Path, sizes: &SampleSizes) -> Result<()> {
+    // The first one is the baseline of the ratios.
     let subjects = [
         Subject::floor(programs)?,
         Subject::mint_token(programs)?,
@@ -71,14 +72,14 @@ pub(crate) fn run(programs: &Path, extent: &Extent) -> Result<()> {
         Subject::create_source_without_token(programs)?,
     ];
     let upstreams = Upstreams::start()?;
-    // One start of each that does not count, so that the programs are in the page cache.
+    // One start of each that is not counted, so that the programs are in the page cache.
     for subject in &subjects {
         measure(subject, &upstreams, None)?;
     }
     let mut rounds: Vec<Vec<Round>> = subjects.iter().map(|_| Vec::new()).collect();
-    for round in 0..extent.rounds {
-        let warm = (round % WARM_EVERY == 0).then_some(extent.warm);
-        show_progress(round + 1, extent.rounds)?;
+    for round in 0..sizes.cold_starts {
+        let warm = (round % ROUNDS_PER_WARM_RUN == 0).then_some(sizes.warm_invocations);
+        show_progress(round + 1, sizes.cold_starts)?;
         let mut order: Vec<usize> = (0..subjects.len()).collect();
         if round % 2 == 1 {
             order.reverse();
@@ -92,7 +93,7 @@ pub(crate) fn run(programs: &Path, extent: &Extent) -> Result<()> {
     for (subject, rounds) in subjects.iter().zip(rounds) {
         columns.push((subject.name, rounds, size(&subject.program)?));
     }
-    show(&columns, extent)
+    print_table(&columns, sizes)
 }
 
 fn measure(subject: &Subject, upstreams: &Upstreams, warm: Option<u32>) -> Result<Round> {
@@ -100,35 +101,35 @@ fn measure(subject: &Subject, upstreams: &Upstreams, warm: Option<u32>) -> Resul
     let (mut function, init) = Function::start(&subject.program, &upstreams.environment())?;
     let first = function.invoke(&subject.event)?;
     let process = function.process();
-    let start = Start {
+    let cold = ColdStart {
         init,
-        first: first.took,
+        first_invocation: first.duration,
         cpu: process.cpu_time()?,
         peak_kib: process.peak_resident_kib()?,
         traffic: upstreams.traffic() - before,
     };
-    subject.check(&first.answer)?;
+    subject.check(&first.response)?;
 
     let Some(invocations) = warm else {
-        return Ok(Round { start, warm: None });
+        return Ok(Round { cold, warm: None });
     };
-    for _ in 0..WARM_UP {
+    for _ in 0..WARM_UP_INVOCATIONS {
         function.invoke(&subject.event)?;
     }
     let (traffic_before, cpu_before) = (upstreams.traffic(), process.cpu_time()?);
-    let mut answered = Vec::new();
+    let mut responses = Vec::new();
     for _ in 0..invocations {
-        answered.push(function.invoke(&subject.event)?);
+        responses.push(function.invoke(&subject.event)?);
     }
     let cpu = process.cpu_time()?.saturating_sub(cpu_before);
     let traffic = upstreams.traffic() - traffic_before;
     let mut latencies = Vec::new();
-    for invocation in &answered {
-        subject.check(&invocation.answer)?;
-        latencies.push(invocation.took);
+    for invocation in &responses {
+        subject.check(&invocation.response)?;
+        latencies.push(invocation.duration);
     }
     latencies.sort_unstable();
-    let warm = Warm {
+    let warm = WarmRun {
         p50: crate::percentile(&latencies, 50),
         p99: crate::percentile(&latencies, 99),
         cpu,
@@ -137,7 +138,7 @@ fn measure(subject: &Subject, upstreams: &Upstreams, warm: Option<u32>) -> Resul
         invocations,
     };
     Ok(Round {
-        start,
+        cold,
         warm: Some(warm),
     })
 }
@@ -163,46 +164,47 @@ fn show_progress(round: u32, rounds: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn show(columns: &[(&str, Vec<Round>, Size)], extent: &Extent) -> Result<()> {
+fn print_table(columns: &[(&str, Vec<Round>, Size)], sizes: &SampleSizes) -> Result<()> {
     let mib = |kib: u32| f64::from(kib) / 1024.0;
     let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
     let us = |duration: Duration| duration.as_secs_f64() * 1e6;
     let per = |count: u32, invocations: u32| f64::from(count) / f64::from(invocations);
 
     let mut table = Table::new(columns.iter().map(|(name, ..)| *name));
-    let mut of_start = |metric: Metric, value: &dyn Fn(&Start) -> f64| {
+    let mut add_cold = |metric: Metric, value: &dyn Fn(&ColdStart) -> f64| {
         let values = columns
             .iter()
-            .map(|(_, rounds, _)| rounds.iter().map(|round| value(&round.start)).collect());
+            .map(|(_, rounds, _)| rounds.iter().map(|round| value(&round.cold)).collect());
         table.add(&metric, &values.collect::<Vec<_>>());
     };
-    of_start(Metric::ratio("cold start, ms", 2), &|start| {
-        ms(start.init + start.first)
+    add_cold(Metric::ratio("cold start, ms", 2), &|cold| {
+        ms(cold.init + cold.first_invocation)
     });
-    of_start(Metric::ratio("… init: spawn to first poll", 2), &|start| {
-        ms(start.init)
-    });
-    of_start(Metric::ratio("… first invocation", 2), &|start| {
-        ms(start.first)
-    });
-    of_start(Metric::ratio("CPU of a cold start, ms", 2), &|start| {
-        ms(start.cpu)
-    });
-    of_start(
-        Metric::ratio("peak memory of a cold start, MiB", 1),
-        &|start| mib(start.peak_kib),
+    add_cold(
+        Metric::ratio("… init: spawn to first poll, ms", 2),
+        &|cold| ms(cold.init),
     );
-    of_start(Metric::plain("secret reads per cold start", 0), &|start| {
-        start.traffic.secret_reads.into()
+    add_cold(Metric::ratio("… first invocation, ms", 2), &|cold| {
+        ms(cold.first_invocation)
     });
-    of_start(Metric::plain("Airbyte calls per cold start", 0), &|start| {
-        start.traffic.airbyte_calls.into()
+    add_cold(Metric::ratio("CPU time of a cold start, ms", 2), &|cold| {
+        ms(cold.cpu)
     });
-    of_start(Metric::plain("connections per cold start", 0), &|start| {
-        start.traffic.connections.into()
+    add_cold(
+        Metric::ratio("peak memory of a cold start, MiB", 1),
+        &|cold| mib(cold.peak_kib),
+    );
+    add_cold(Metric::plain("secret reads per cold start", 0), &|cold| {
+        cold.traffic.secret_reads.into()
+    });
+    add_cold(Metric::plain("Airbyte calls per cold start", 0), &|cold| {
+        cold.traffic.airbyte_calls.into()
+    });
+    add_cold(Metric::plain("connections per cold start", 0), &|cold| {
+        cold.traffic.connections.into()
     });
 
-    let mut of_warm = |metric: Metric, value: &dyn Fn(&Warm) -> f64| {
+    let mut add_warm = |metric: Metric, value: &dyn Fn(&WarmRun) -> f64| {
         let values = columns.iter().map(|(_, rounds, _)| {
             rounds
                 .iter()
@@ -212,44 +214,48 @@ fn show(columns: &[(&str, Vec<Round>, Size)], extent: &Extent) -> Result<()> {
         });
         table.add(&metric, &values.collect::<Vec<_>>());
     };
-    of_warm(Metric::ratio("warm invocation p50, µs", 0), &|warm| {
+    add_warm(Metric::ratio("warm invocation p50, µs", 0), &|warm| {
         us(warm.p50)
     });
-    of_warm(Metric::ratio("warm invocation p99, µs", 0), &|warm| {
+    add_warm(Metric::ratio("warm invocation p99, µs", 0), &|warm| {
         us(warm.p99)
     });
-    of_warm(Metric::ratio("CPU per warm invocation, µs", 0), &|warm| {
-        us(warm.cpu / warm.invocations)
-    });
-    of_warm(Metric::ratio("peak memory, MiB", 1), &|warm| {
+    add_warm(
+        Metric::ratio("CPU time per warm invocation, µs", 0),
+        &|warm| us(warm.cpu / warm.invocations),
+    );
+    add_warm(Metric::ratio("peak memory, MiB", 1), &|warm| {
         mib(warm.peak_kib)
     });
-    of_warm(
+    add_warm(
         Metric::plain("secret reads per warm invocation", 2),
         &|warm| per(warm.traffic.secret_reads, warm.invocations),
     );
-    of_warm(
+    add_warm(
         Metric::plain("Airbyte calls per warm invocation", 2),
         &|warm| per(warm.traffic.airbyte_calls, warm.invocations),
     );
-    of_warm(
+    add_warm(
         Metric::plain("connections per warm invocation", 2),
         &|warm| per(warm.traffic.connections, warm.invocations),
     );
 
-    let mut of_size = |metric: Metric, value: &dyn Fn(Size) -> u32| {
+    let mut add_size = |metric: Metric, value: &dyn Fn(Size) -> u32| {
         let values = columns
             .iter()
             .map(|(_, _, size)| vec![f64::from(value(*size)) / 1024.0 / 1024.0]);
         table.add(&metric, &values.collect::<Vec<_>>());
     };
-    of_size(Metric::ratio("binary, MiB", 2), &|size| size.bytes);
-    of_size(Metric::ratio("zipped, MiB", 2), &|size| size.zipped);
+    add_size(Metric::ratio("binary size, MiB", 2), &|size| size.bytes);
+    add_size(Metric::ratio("zipped size, MiB", 2), &|size| size.zipped);
 
-    let Extent { rounds, warm } = extent;
+    let SampleSizes {
+        cold_starts,
+        warm_invocations,
+    } = sizes;
     crate::print(&format!(
-        "{}\n{rounds} cold starts each, {} warm runs of {warm} invocations; medians, in brackets the ratio to the floor\n\n{table}",
-        machine::shape(),
-        rounds.div_ceil(WARM_EVERY),
+        "{}\n{cold_starts} cold starts and {} warm runs of {warm_invocations} invocations each; medians, with the ratio to the floor in parentheses\n\n{table}",
+        machine::description(),
+        cold_starts.div_ceil(ROUNDS_PER_WARM_RUN),
     ))
 }

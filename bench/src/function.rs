@@ -10,29 +10,29 @@ use crate::Result;
 use crate::process::Process;
 use crate::runtime_api::{Report, RuntimeApi};
 
-/// No start and no invocation takes longer than this.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout of a start and of an invocation.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A function's process, behind a Runtime API of its own; killed when dropped.
+/// A function's process with its own Runtime API; killed when dropped.
 pub(crate) struct Function {
     child: Child,
     runtime_api: RuntimeApi,
-    /// A file rather than a pipe: nobody has to read along.
+    /// A file rather than a pipe, which would have to be drained.
     output: File,
-    /// Whether it has asked for the next event.
-    ready: bool,
+    /// Whether it has requested the next event.
+    is_ready: bool,
 }
 
-/// One invocation.
+/// A completed invocation.
 pub(crate) struct Invocation {
-    /// From handing the event out to having read the answer.
-    pub(crate) took: Duration,
-    /// The answer, in payload format 2.0.
-    pub(crate) answer: Vec<u8>,
+    /// From sending the event to having read the response.
+    pub(crate) duration: Duration,
+    /// The response, in payload format 2.0.
+    pub(crate) response: Vec<u8>,
 }
 
 impl Function {
-    /// Starts a function and waits until it asks for its first event. Also gives the time that took.
+    /// Starts a function and waits until it requests its first event. Returns the time until then as well.
     pub(crate) fn start(
         program: &Path,
         environment: &[(&str, String)],
@@ -55,89 +55,86 @@ impl Function {
             child,
             runtime_api,
             output,
-            ready: false,
+            is_ready: false,
         };
-        let polled = function.await_poll()?;
-        Ok((function, polled - started))
+        let polled_at = function.await_poll()?;
+        Ok((function, polled_at - started))
     }
 
-    /// Invokes the function, once it is ready.
+    /// Invokes the function as soon as it is ready.
     pub(crate) fn invoke(&mut self, event: &[u8]) -> Result<Invocation> {
-        self.settle()?;
-        self.ready = false;
-        self.runtime_api.hand_out(event);
-        let Report::HandedOut(handed_out) = self.report()? else {
-            return Err(self.unexpected("did not take the event"));
+        self.await_ready()?;
+        self.is_ready = false;
+        self.runtime_api.send(event);
+        let Report::Sent(sent_at) = self.report()? else {
+            return Err(self.failure("did not take the event"));
         };
-        let Report::Answered(answered, answer) = self.report()? else {
-            return Err(self.unexpected("did not answer"));
+        let Report::Responded(responded_at, response) = self.report()? else {
+            return Err(self.failure("did not respond"));
         };
         Ok(Invocation {
-            took: answered - handed_out,
-            answer,
+            duration: responded_at - sent_at,
+            response,
         })
     }
 
-    /// Waits until the function is ready for the next event, and so is done with the last one.
-    pub(crate) fn settle(&mut self) -> Result<()> {
-        if !self.ready {
+    /// Waits until the function requests the next event, which means that it has finished the previous one.
+    pub(crate) fn await_ready(&mut self) -> Result<()> {
+        if !self.is_ready {
             self.await_poll()?;
         }
         Ok(())
     }
 
-    /// The process, to look at.
+    /// Returns the process, for measurements.
     pub(crate) fn process(&self) -> Process {
         Process(self.child.id())
     }
 
     fn await_poll(&mut self) -> Result<Instant> {
-        let Report::Polled(polled) = self.report()? else {
-            return Err(self.unexpected("did not ask for an event"));
+        let Report::Polled(polled_at) = self.report()? else {
+            return Err(self.failure("did not request an event"));
         };
-        self.ready = true;
-        Ok(polled)
+        self.is_ready = true;
+        Ok(polled_at)
     }
 
     fn report(&mut self) -> Result<Report> {
-        let until = Instant::now() + PATIENCE;
-        while Instant::now() < until {
+        let deadline = Instant::now() + TIMEOUT;
+        while Instant::now() < deadline {
             match self.runtime_api.report(Duration::from_millis(100)) {
                 Some(Report::Failed(error)) => {
-                    return Err(self.unexpected(&format!("reports {error}")));
+                    return Err(self.failure(&format!("reported {error}")));
                 }
                 Some(report) => return Ok(report),
                 None => {
                     if let Some(status) = self.child.try_wait()? {
-                        return Err(self.unexpected(&format!("ended ({status})")));
+                        return Err(self.failure(&format!("exited ({status})")));
                     }
                 }
             }
         }
-        Err(self.unexpected("is silent"))
+        Err(self.failure(&format!("sent nothing for {TIMEOUT:?}")))
     }
 
-    fn unexpected(&self, what: &str) -> Box<dyn std::error::Error + Send + Sync> {
-        format!("the function {what}; it printed:\n{}", self.last_output()).into()
+    fn failure(&self, what: &str) -> Box<dyn std::error::Error + Send + Sync> {
+        format!("the function {what}; it printed:\n{}", self.output_tail()).into()
     }
 
-    /// The end of what it printed.
-    fn last_output(&self) -> String {
-        const ENOUGH: u64 = 4096;
+    /// Returns the last 4 KiB of its output.
+    fn output_tail(&self) -> String {
         let length = self.output.metadata().map_or(0, |metadata| metadata.len());
-        let mut bytes = vec![0; 4096];
-        // Reads without moving the offset, which the process shares.
-        let read = self
-            .output
-            .read_at(&mut bytes, length.saturating_sub(ENOUGH))
-            .unwrap_or(0);
+        let mut bytes = [0; 4096];
+        // `read_at`, because the process shares the file's offset.
+        let start = length.saturating_sub(bytes.len() as u64);
+        let read = self.output.read_at(&mut bytes, start).unwrap_or(0);
         String::from_utf8_lossy(&bytes[..read]).into_owned()
     }
 }
 
 impl Drop for Function {
     fn drop(&mut self) {
-        // Errors mean that it has ended.
+        // An error means that it has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,5 +1,5 @@
-//! A small blocking HTTP/1.1 server: enough for the Lambda runtime and the clients inside of the functions, and light, so
-//! that it is not measured along with them.
+//! A small blocking HTTP/1.1 server: enough for the Lambda runtime and for the functions' HTTP clients, and cheap, so that
+//! its own cost does not distort the measurements.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-/// A request, read whole.
+/// A complete request.
 pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) path: String,
@@ -16,7 +16,7 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
 }
 
-/// An answer in JSON.
+/// A response with a JSON body.
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
@@ -31,7 +31,7 @@ pub(crate) struct Server {
 }
 
 impl Request {
-    /// A header's value.
+    /// Returns the value of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let header = self
             .headers
@@ -42,7 +42,7 @@ impl Request {
 }
 
 impl Response {
-    /// Without headers of its own.
+    /// Creates a response without additional headers.
     pub(crate) fn json(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self {
             status,
@@ -67,9 +67,9 @@ impl Response {
 }
 
 impl Server {
-    /// Serves each connection on a thread of its own; a connection ends when there is no answer.
+    /// Serves each connection on its own thread. The connection is closed when the handler returns `None`.
     pub(crate) fn start(
-        answer: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static,
+        handler: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let server = Self {
@@ -81,7 +81,7 @@ impl Server {
             Arc::clone(&server.connections),
             Arc::clone(&server.stopping),
         );
-        let answer = Arc::new(answer);
+        let handler = Arc::new(handler);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopping.load(Ordering::SeqCst) {
@@ -89,20 +89,20 @@ impl Server {
                 }
                 let Ok(stream) = stream else { continue };
                 connections.fetch_add(1, Ordering::SeqCst);
-                let answer = Arc::clone(&answer);
-                // A connection that breaks is the client's to notice.
-                thread::spawn(move || serve(stream, &*answer));
+                let handler = Arc::clone(&handler);
+                // An I/O error is ignored here, because the client sees it too.
+                thread::spawn(move || serve(stream, &*handler));
             }
         });
         Ok(server)
     }
 
-    /// `127.0.0.1:PORT`
+    /// Returns the address that it listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many connections were accepted so far.
+    /// Returns the number of accepted connections.
     pub(crate) fn connections(&self) -> u32 {
         self.connections.load(Ordering::SeqCst)
     }
@@ -111,16 +111,16 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts. Where that fails, it is not waiting any more.
+        // Wakes the accepting thread. An error means that it has already ended.
         let _ = TcpStream::connect(self.address);
     }
 }
 
-fn serve(mut stream: TcpStream, answer: &dyn Fn(&Request) -> Option<Response>) -> io::Result<()> {
+fn serve(mut stream: TcpStream, handler: &dyn Fn(&Request) -> Option<Response>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut received = Vec::new();
     while let Some(request) = read(&mut stream, &mut received)? {
-        let Some(response) = answer(&request) else {
+        let Some(response) = handler(&request) else {
             return Ok(());
         };
         stream.write_all(&response.encode())?;
@@ -128,7 +128,7 @@ fn serve(mut stream: TcpStream, answer: &dyn Fn(&Request) -> Option<Response>) -
     Ok(())
 }
 
-/// Reads one request; `None` when the client has closed the connection.
+/// Reads one request. Returns `None` if the client has closed the connection.
 fn read(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<Option<Request>> {
     let mut chunk = [0; 16 * 1024];
     loop {
@@ -143,9 +143,10 @@ fn read(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<Option<Req
     }
 }
 
-/// A request and its length in bytes, once it is there as a whole. Bodies have to come with their length.
+/// Parses a request and returns it with its length in bytes, or `None` if it is incomplete. A body requires
+/// `content-length`.
 fn parse(received: &[u8]) -> io::Result<Option<(Request, usize)>> {
-    let invalid = |problem: String| io::Error::new(io::ErrorKind::InvalidData, problem);
+    let invalid = |message: String| io::Error::new(io::ErrorKind::InvalidData, message);
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut parsed = httparse::Request::new(&mut headers);
     let head = match parsed.parse(received) {
@@ -167,7 +168,7 @@ fn parse(received: &[u8]) -> io::Result<Option<(Request, usize)>> {
         body: Vec::new(),
     };
     if request.header("transfer-encoding").is_some() {
-        return Err(invalid("a body without its length".to_owned()));
+        return Err(invalid("transfer-encoding is not supported".to_owned()));
     }
     let length = request
         .header("content-length")

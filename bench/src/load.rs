@@ -1,4 +1,4 @@
-//! Load through the whole local stack, gateway to simulator, and what came of each request.
+//! Load through the whole local stack, gateway to simulator, and a check of every request's outcome.
 
 mod sources;
 mod stack;
@@ -13,55 +13,66 @@ use crate::machine;
 use crate::table::{Metric, Table};
 use stack::Stack;
 
-/// Requests of one kind that were made at once.
-struct Run {
+/// The figures of one load phase.
+struct Phase {
     name: &'static str,
     requests: u32,
-    /// All together.
-    took: Duration,
-    /// Median, 99th percentile, longest.
+    /// Duration of the whole phase.
+    duration: Duration,
+    /// Median, 99th percentile and maximum.
     latency: [Duration; 3],
 }
 
-/// Starts the stack, loads it, and prints a table.
+/// Starts the stack, sends the load, and prints a table.
 pub(crate) fn run(programs: &Path) -> Result<()> {
     tokens::check_for_wrk()?;
     let stack = Stack::start(&programs.join("local-stack"))?;
-    let (runs, answers) = load(&stack).map_err(|error| format!("{}{error}", stack.last_lines()))?;
+    let (phases, outcomes) = send_load(&stack).map_err(|error| {
+        format!(
+            "{error}\nthe local stack printed last:\n{}",
+            stack.last_lines()
+        )
+    })?;
     drop(stack);
 
-    let answers: Vec<_> = answers
+    let outcomes: Vec<_> = outcomes
         .iter()
-        .map(|(answer, count)| format!("{count} × {answer}"))
+        .map(|(outcome, count)| format!("{count} × {outcome}"))
         .collect();
     crate::print(&format!(
-        "{}\n\n{}\nPOST /sources: {}; every source in its user's workspace, none twice, none lost",
-        machine::shape(),
-        table(&runs),
-        answers.join(", ")
+        "{}\n\n{}\nPOST /sources: {}; every source is in its user's workspace, none is duplicated, none is lost",
+        machine::description(),
+        table(&phases),
+        outcomes.join(", ")
     ))
 }
 
-fn load(stack: &Stack) -> Result<(Vec<Run>, BTreeMap<String, usize>)> {
-    let mut runs = vec![tokens::run(stack)?];
-    let (creates, answers) = sources::run(stack)?;
-    runs.extend(creates);
-    Ok((runs, answers))
+fn send_load(stack: &Stack) -> Result<(Vec<Phase>, BTreeMap<String, usize>)> {
+    let mut phases = vec![tokens::run(stack)?];
+    let (creates, outcomes) = sources::run(stack)?;
+    phases.extend(creates);
+    Ok((phases, outcomes))
 }
 
-fn table(runs: &[Run]) -> Table {
-    let mut table = Table::new(runs.iter().map(|run| run.name));
-    let mut add = |metric: Metric, value: &dyn Fn(&Run) -> f64| {
-        let values: Vec<_> = runs.iter().map(|run| vec![value(run)]).collect();
+fn table(phases: &[Phase]) -> Table {
+    let mut table = Table::new(phases.iter().map(|phase| phase.name));
+    let mut add = |metric: Metric, value: &dyn Fn(&Phase) -> f64| {
+        let values: Vec<_> = phases.iter().map(|phase| vec![value(phase)]).collect();
         table.add(&metric, &values);
     };
     let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
-    add(Metric::plain("requests", 0), &|run| run.requests.into());
-    add(Metric::plain("per second", 0), &|run| {
-        f64::from(run.requests) / run.took.as_secs_f64()
+    add(Metric::plain("requests", 0), &|phase| phase.requests.into());
+    add(Metric::plain("requests per second", 0), &|phase| {
+        f64::from(phase.requests) / phase.duration.as_secs_f64()
     });
-    add(Metric::plain("p50, ms", 1), &|run| ms(run.latency[0]));
-    add(Metric::plain("p99, ms", 1), &|run| ms(run.latency[1]));
-    add(Metric::plain("longest, ms", 1), &|run| ms(run.latency[2]));
+    add(Metric::plain("latency p50, ms", 1), &|phase| {
+        ms(phase.latency[0])
+    });
+    add(Metric::plain("latency p99, ms", 1), &|phase| {
+        ms(phase.latency[1])
+    });
+    add(Metric::plain("latency max, ms", 1), &|phase| {
+        ms(phase.latency[2])
+    });
     table
 }

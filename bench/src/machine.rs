@@ -1,10 +1,10 @@
-//! What was measured on.
+//! The machine that runs the benchmarks.
 
 use std::fs;
 use std::thread;
 
-/// The machine in a line.
-pub(crate) fn shape() -> String {
+/// Describes the machine in one line.
+pub(crate) fn description() -> String {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");

@@ -1,14 +1,14 @@
-//! Measures the functions as they are deployed: release builds, each a process behind a Lambda Runtime API, with Secrets
-//! Manager and Airbyte on loopback.
+//! Benchmarks of the functions as they are deployed: release builds, each a process behind a Lambda Runtime API, with
+//! fakes of Secrets Manager and Airbyte on loopback.
 //!
-//! - `bench` starts and invokes them beside a function that does nothing, and prints a table. What is not in it: TLS and
-//!   the network (the upstreams answer at once, in plain HTTP), and Lambda's own part of a cold start. `BENCH_ROUNDS` and
-//!   `BENCH_WARM` set how many cold starts there are of each, and how many invocations in a warm run.
-//! - `bench leak` invokes each 20,000 times for 5,000 users and fails if memory or open files grow.
+//! - `bench` starts and invokes them next to a function that does nothing, and prints a table. Not measured: TLS and the
+//!   network (the fakes respond immediately, over plain HTTP), and Lambda's own part of a cold start. `BENCH_ROUNDS` is
+//!   the number of cold starts of each program, `BENCH_WARM` the number of invocations in a warm run.
+//! - `bench leak` invokes each function 20,000 times for 5,000 users, and fails if memory or open files grow.
 //! - `bench load` floods the whole local stack, makes the Airbyte simulator fail for a part of the time, and fails if any
-//!   source is lost, doubled, or in another user's workspace.
+//!   source is lost, duplicated, or in another user's workspace.
 //!
-//! The programs are looked for beside this one. `make bench`, `make leak` and `make load` build them first.
+//! The programs are expected in this program's directory. `make bench`, `make leak` and `make load` build them first.
 
 mod compare;
 mod function;
@@ -27,7 +27,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use compare::Extent;
+use compare::SampleSizes;
 
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
@@ -35,8 +35,8 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where that fails as well, the exit code is left to tell.
-            let _ = writeln!(io::stderr(), "{error}");
+            // If standard error is closed, the exit code still reports the failure.
+            let _ = writeln!(io::stderr(), "error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -44,14 +44,16 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let program = std::env::current_exe()?;
-    let programs = program.parent().ok_or("this program is in no folder")?;
+    let programs = program
+        .parent()
+        .ok_or("the path of this program has no parent directory")?;
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => compare::run(
             programs,
-            &Extent {
-                rounds: number("BENCH_ROUNDS", 15)?,
-                warm: number("BENCH_WARM", 2_000)?,
+            &SampleSizes {
+                cold_starts: positive_number("BENCH_ROUNDS", 15)?,
+                warm_invocations: positive_number("BENCH_WARM", 2_000)?,
             },
         ),
         ["leak"] => leak::run(programs),
@@ -60,18 +62,18 @@ fn run() -> Result<()> {
     }
 }
 
-/// An environment variable that is a number from 1 on.
-fn number(variable: &str, default: u32) -> Result<u32> {
+/// Returns the value of an environment variable that must be a positive integer, or the default if it is not set.
+fn positive_number(variable: &str, default: u32) -> Result<u32> {
     match std::env::var(variable) {
         Err(_) => Ok(default),
         Ok(value) => match value.parse() {
             Ok(number) if number > 0 => Ok(number),
-            _ => Err(format!("{variable}={value} is not a number from 1 on").into()),
+            _ => Err(format!("{variable} must be a positive integer, not `{value}`").into()),
         },
     }
 }
 
-/// Of durations in order; zero if there are none.
+/// Returns a percentile of sorted durations; zero if there are none.
 fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let last = sorted.len().saturating_sub(1);
     sorted

@@ -1,4 +1,4 @@
-//! What the system says about a process.
+//! Resource usage of a process, as the operating system reports it.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use crate::Result;
 pub(crate) struct Process(pub(crate) u32);
 
 impl Process {
-    /// The time on the CPU so far, user and system, of all threads.
+    /// Returns the CPU time used so far, user and system, of all threads.
     #[cfg(target_os = "linux")]
     pub(crate) fn cpu_time(self) -> Result<Duration> {
         use nix::time::clock_getcpuclockid;
@@ -21,23 +21,23 @@ impl Process {
         Ok(clock.now()?.into())
     }
 
-    /// The time on the CPU so far, which is measured on Linux alone.
+    /// Fails: only Linux is supported.
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn cpu_time(self) -> Result<Duration> {
         Err(io::Error::from(io::ErrorKind::Unsupported).into())
     }
 
-    /// The resident memory, in KiB.
+    /// Returns the resident memory, in KiB.
     pub(crate) fn resident_kib(self) -> Result<u32> {
         self.status("VmRSS")
     }
 
-    /// The most resident memory that there has been, in KiB.
+    /// Returns the peak of the resident memory, in KiB.
     pub(crate) fn peak_resident_kib(self) -> Result<u32> {
         self.status("VmHWM")
     }
 
-    /// How many files, sockets and the like are open.
+    /// Returns the number of open file descriptors.
     pub(crate) fn open_files(self) -> io::Result<usize> {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.0))?.count())
     }
@@ -48,7 +48,7 @@ impl Process {
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let value = value.and_then(|value| value.trim().strip_suffix(" kB"));
-        let value = value.ok_or_else(|| format!("/proc/{}/status tells no {name}", self.0))?;
+        let value = value.ok_or_else(|| format!("/proc/{}/status has no {name}", self.0))?;
         Ok(value.parse()?)
     }
 }

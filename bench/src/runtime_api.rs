@@ -9,22 +9,22 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::http::{Request, Response, Server};
 
-/// The function timeout of the template.
+/// Timeout of a function in the template.
 const DEADLINE: Duration = Duration::from_secs(28);
 
-/// What the process does, and when.
+/// A step of an invocation, with its time.
 pub(crate) enum Report {
-    /// It asks for an event.
+    /// The function requested an event.
     Polled(Instant),
-    /// It was given one.
-    HandedOut(Instant),
-    /// Its answer has been read whole.
-    Answered(Instant, Vec<u8>),
-    /// It reports an error instead of an answer, or that it cannot start.
+    /// An event was sent to it.
+    Sent(Instant),
+    /// Its response was read completely.
+    Responded(Instant, Vec<u8>),
+    /// It reported an error instead of a response, or a failed start.
     Failed(String),
 }
 
-/// The API; it stops when dropped.
+/// A Runtime API; it stops when dropped.
 pub(crate) struct RuntimeApi {
     server: Server,
     events: Sender<Event>,
@@ -51,25 +51,25 @@ impl RuntimeApi {
         })
     }
 
-    /// What belongs into `AWS_LAMBDA_RUNTIME_API`.
+    /// Returns the value of `AWS_LAMBDA_RUNTIME_API`.
     pub(crate) fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// Hands out an event as soon as the process asks for one.
-    pub(crate) fn hand_out(&mut self, event: &[u8]) {
+    /// Sends an event as soon as the function requests one.
+    pub(crate) fn send(&mut self, event: &[u8]) {
         self.invocations += 1;
         let event = Event {
             request_id: format!("00000000-0000-4000-8000-{:012}", self.invocations),
             body: event.to_vec(),
         };
-        // The receiver is the server's, which lives as long as this.
+        // The server owns the receiver and lives as long as `self`.
         let _ = self.events.send(event);
     }
 
-    /// The next report, if there is one in time.
-    pub(crate) fn report(&self, patience: Duration) -> Option<Report> {
-        self.reports.recv_timeout(patience).ok()
+    /// Waits for the next report, up to the timeout.
+    pub(crate) fn report(&self, timeout: Duration) -> Option<Report> {
+        self.reports.recv_timeout(timeout).ok()
     }
 }
 
@@ -79,7 +79,7 @@ fn serve(
     reporter: &Sender<Report>,
 ) -> Option<Response> {
     let arrived = Instant::now();
-    // Nobody listens any more once the process is being ended.
+    // The receiver is gone once the function is being stopped.
     let report = |report| drop(reporter.send(report));
     let text = || String::from_utf8_lossy(&request.body).into_owned();
     let path = request.path.strip_prefix("/2018-06-01/runtime/")?;
@@ -89,11 +89,11 @@ fn serve(
             let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
             let event = waiting.recv().ok()?;
             let response = next(event);
-            report(Report::HandedOut(Instant::now()));
+            report(Report::Sent(Instant::now()));
             return Some(response);
         }
         ("POST", path) if path.ends_with("/response") => {
-            report(Report::Answered(arrived, request.body.clone()));
+            report(Report::Responded(arrived, request.body.clone()));
         }
         ("POST", _) => report(Report::Failed(text())),
         _ => return None,

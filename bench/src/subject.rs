@@ -1,4 +1,4 @@
-//! What is measured: a program, and the call that it has to answer.
+//! Benchmark subjects: a program and the call that it handles.
 
 use std::path::{Path, PathBuf};
 
@@ -7,27 +7,27 @@ use serde_json::{Value, json};
 use crate::Result;
 use crate::upstreams::{opaque_token, workspace_of};
 
-/// Who calls.
+/// The user who calls.
 const USER: &str = "alice";
 
-/// A program with a call.
+/// A program and its call.
 pub(crate) struct Subject {
-    /// As in the heading of its column.
+    /// The heading of its column.
     pub(crate) name: &'static str,
     pub(crate) program: PathBuf,
-    /// In payload format 2.0.
+    /// An event in payload format 2.0.
     pub(crate) event: Vec<u8>,
     expected: Expected,
 }
 
 struct Expected {
     status: u64,
-    /// A member of the answer's body, and what it has to be.
-    member: Option<(&'static str, String)>,
+    /// A field of the response body and its value.
+    field: Option<(&'static str, String)>,
 }
 
 impl Subject {
-    /// A function that does nothing.
+    /// The function that does nothing.
     pub(crate) fn floor(programs: &Path) -> Result<Self> {
         Ok(Self {
             name: "floor",
@@ -35,7 +35,7 @@ impl Subject {
             event: token_event(USER)?,
             expected: Expected {
                 status: 200,
-                member: None,
+                field: None,
             },
         })
     }
@@ -48,7 +48,7 @@ impl Subject {
             event: token_event(USER)?,
             expected: Expected {
                 status: 200,
-                member: Some(("workspaceId", workspace_of(USER).to_string())),
+                field: Some(("workspaceId", workspace_of(USER).to_string())),
             },
         })
     }
@@ -57,12 +57,12 @@ impl Subject {
     pub(crate) fn create_source_with_token(programs: &Path) -> Result<Self> {
         let mut body = source_body();
         body["token"] = json!(opaque_token(USER));
-        Self::create_source("create-source, token sent", programs, &body)
+        Self::create_source("create-source, with token", programs, &body)
     }
 
-    /// `POST /sources` without a token: the function gets one, and keeps it for the next call.
+    /// `POST /sources` without a token: the function mints one and caches it for the next call.
     pub(crate) fn create_source_without_token(programs: &Path) -> Result<Self> {
-        Self::create_source("create-source, none sent", programs, &source_body())
+        Self::create_source("create-source, without token", programs, &source_body())
     }
 
     fn create_source(name: &'static str, programs: &Path, body: &Value) -> Result<Self> {
@@ -72,36 +72,36 @@ impl Subject {
             event: source_event(USER, body)?,
             expected: Expected {
                 status: 201,
-                member: Some(("workspace_id", workspace_of(USER).to_string())),
+                field: Some(("workspace_id", workspace_of(USER).to_string())),
             },
         })
     }
 
-    /// Whether an answer is what it should be.
-    pub(crate) fn check(&self, answer: &[u8]) -> Result<()> {
-        let Expected { status, member } = &self.expected;
-        let body = body_of(answer, *status)?;
-        match member {
+    /// Fails if the response is not the expected one.
+    pub(crate) fn check(&self, response: &[u8]) -> Result<()> {
+        let Expected { status, field } = &self.expected;
+        let body = parse_body(response, *status)?;
+        match field {
             Some((name, value)) if body[name] != json!(value) => {
-                Err(format!("{}: {name} should be {value}: {body}", self.name).into())
+                Err(format!("{}: expected `{name}` to be {value}: {body}", self.name).into())
             }
             _ => Ok(()),
         }
     }
 }
 
-/// The JSON body of a function's answer, which has to have this status.
-pub(crate) fn body_of(answer: &[u8], status: u64) -> Result<Value> {
-    let answer: Value = serde_json::from_slice(answer)?;
-    if answer["statusCode"] != json!(status) {
-        return Err(format!("an answer of status {status} was expected, not {answer}").into());
+/// Returns the JSON body of a function's response. Fails if the response has another status.
+pub(crate) fn parse_body(response: &[u8], status: u64) -> Result<Value> {
+    let response: Value = serde_json::from_slice(response)?;
+    if response["statusCode"] != json!(status) {
+        return Err(format!("expected status {status}: {response}").into());
     }
     Ok(serde_json::from_str(
-        answer["body"].as_str().unwrap_or_default(),
+        response["body"].as_str().unwrap_or_default(),
     )?)
 }
 
-/// `POST /token` by this user.
+/// Creates an event of `POST /token` by this user.
 pub(crate) fn token_event(user: &str) -> Result<Vec<u8>> {
     event(
         include_str!("../../events/mint-token-jwt.json"),
@@ -110,7 +110,7 @@ pub(crate) fn token_event(user: &str) -> Result<Vec<u8>> {
     )
 }
 
-/// `POST /sources` by this user.
+/// Creates an event of `POST /sources` by this user.
 pub(crate) fn source_event(user: &str, body: &Value) -> Result<Vec<u8>> {
     event(
         include_str!("../../events/create-source-jwt.json"),
@@ -119,7 +119,7 @@ pub(crate) fn source_event(user: &str, body: &Value) -> Result<Vec<u8>> {
     )
 }
 
-/// A body of `POST /sources` without a token.
+/// Creates a body of `POST /sources` without a token.
 pub(crate) fn source_body() -> Value {
     json!({
         "source_config_template_id": "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e01",

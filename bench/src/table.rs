@@ -1,49 +1,48 @@
-//! A table of medians, in Markdown.
+//! A Markdown table of medians.
 
 use std::fmt;
 
-/// A row's heading, and how its values are written.
+/// The heading of a row and the format of its values.
 pub(crate) struct Metric {
     name: String,
     decimals: usize,
-    /// Whether the ratio to the first column is told as well.
-    ratio: bool,
+    /// Whether the ratio to the first column is printed as well.
+    has_ratio: bool,
 }
 
-/// Rows of values, a column for each subject.
+/// Rows of values, with one column per subject.
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Metric {
-    /// With the ratio to the first column.
+    /// Creates a metric whose ratio to the first column is printed.
     pub(crate) fn ratio(name: &str, decimals: usize) -> Self {
         Self {
-            name: name.to_owned(),
-            decimals,
-            ratio: true,
+            has_ratio: true,
+            ..Self::plain(name, decimals)
         }
     }
 
-    /// Without a ratio.
+    /// Creates a metric without a ratio.
     pub(crate) fn plain(name: &str, decimals: usize) -> Self {
         Self {
             name: name.to_owned(),
             decimals,
-            ratio: false,
+            has_ratio: false,
         }
     }
 }
 
 impl Table {
     pub(crate) fn new<'a>(columns: impl IntoIterator<Item = &'a str>) -> Self {
-        let heading = [""].into_iter().chain(columns).map(str::to_owned);
+        let heading = ["metric"].into_iter().chain(columns).map(str::to_owned);
         Self {
             rows: vec![heading.collect()],
         }
     }
 
-    /// A row; for each column the values of all rounds, of which the median is shown.
+    /// Adds a row with the medians of each column's values, which are those of all rounds.
     pub(crate) fn add(&mut self, metric: &Metric, columns: &[Vec<f64>]) {
         let decimals = metric.decimals;
         let mut row = vec![metric.name.clone()];
@@ -53,12 +52,13 @@ impl Table {
                 continue;
             };
             let mut cell = format!("{value:.decimals$}");
-            // Ratios are taken round by round: what slows down a whole round does not change them.
+            // The median of each round's ratio, because load that slows a whole round does not change its ratio.
             let ratios = values
                 .iter()
                 .zip(&columns[0])
-                .map(|(value, floor)| value / floor);
-            if let Some(ratio) = median(ratios.collect()).filter(|_| metric.ratio && index > 0) {
+                .map(|(value, baseline)| value / baseline);
+            if let Some(ratio) = median(ratios.collect()).filter(|_| metric.has_ratio && index > 0)
+            {
                 cell = format!("{cell} ({ratio:.2}×)");
             }
             row.push(cell);
@@ -107,9 +107,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn medians_and_ratios_round_by_round() {
-        let mut table = Table::new(["floor", "one"]);
-        // The second round was slow for everybody: no single ratio is 3.
+    fn prints_medians_and_ratios_per_round() {
+        let mut table = Table::new(["floor", "function"]);
+        // The second round is slow for both columns, which leaves its ratio at 2.
         table.add(
             &Metric::ratio("time, ms", 1),
             &[vec![1.0, 10.0, 1.2], vec![2.0, 20.0, 3.6]],
@@ -117,7 +117,7 @@ mod tests {
         table.add(&Metric::plain("calls", 0), &[vec![0.0], vec![]]);
         assert_eq!(
             table.to_string(),
-            "|          | floor |         one |\n\
+            "| metric   | floor |    function |\n\
              | -------- | -----:| -----------:|\n\
              | time, ms |   1.2 | 3.6 (2.00×) |\n\
              | calls    |     0 |           – |\n"

@@ -1,5 +1,5 @@
-//! What the functions call: Secrets Manager and Airbyte, as far as they use them, on loopback and in plain HTTP. Whoever
-//! calls wrongly is refused, so that no faulty answer is measured.
+//! Fakes of Secrets Manager and Airbyte on loopback, over plain HTTP. They implement the calls that the functions make, and
+//! reject invalid ones, so that no failing call is measured.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -15,13 +15,13 @@ use uuid::Uuid;
 
 use crate::http::{Request, Response, Server};
 
-/// The secret's value: an organization token.
+/// The value of the secret: an organization token.
 const ORGANIZATION_TOKEN: &str = "bench-organization-token";
 
-/// How long scoped tokens last, in seconds: longer than any measurement.
-const LIFETIME: u64 = 3600;
+/// Lifetime of a scoped token: longer than any measurement.
+const TOKEN_LIFETIME_SECONDS: u64 = 3600;
 
-/// Both upstreams; they stop when dropped.
+/// Both fakes; they stop when dropped.
 pub(crate) struct Upstreams {
     secrets_manager: Server,
     airbyte: Server,
@@ -34,35 +34,35 @@ struct Counts {
     airbyte_calls: AtomicU32,
 }
 
-/// What has arrived.
+/// Counts of requests and connections.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Traffic {
-    /// Requests to Secrets Manager.
+    /// Requests to Secrets Manager so far.
     pub(crate) secret_reads: u32,
-    /// Requests to Airbyte.
+    /// Requests to Airbyte so far.
     pub(crate) airbyte_calls: u32,
-    /// Connections that were opened to either.
+    /// Connections to either of them so far.
     pub(crate) connections: u32,
 }
 
 impl Upstreams {
     pub(crate) fn start() -> io::Result<Self> {
         let counts = Arc::new(Counts::default());
-        let (of_secrets, of_airbyte) = (Arc::clone(&counts), Arc::clone(&counts));
+        let (secret_counts, airbyte_counts) = (Arc::clone(&counts), Arc::clone(&counts));
         Ok(Self {
             secrets_manager: Server::start(move |request| {
-                of_secrets.secret_reads.fetch_add(1, Ordering::SeqCst);
+                secret_counts.secret_reads.fetch_add(1, Ordering::SeqCst);
                 Some(secrets_manager(request))
             })?,
             airbyte: Server::start(move |request| {
-                of_airbyte.airbyte_calls.fetch_add(1, Ordering::SeqCst);
-                Some(airbyte(request).unwrap_or_else(|refusal| refusal))
+                airbyte_counts.airbyte_calls.fetch_add(1, Ordering::SeqCst);
+                Some(airbyte(request).unwrap_or_else(|error| error))
             })?,
             counts,
         })
     }
 
-    /// The environment of a function that calls these.
+    /// Returns the environment of a function that calls these fakes.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         let secret = "arn:aws:secretsmanager:us-east-1:123456789012:secret:airbyte/token-AbCdEf";
         [
@@ -99,7 +99,7 @@ impl Upstreams {
         .into()
     }
 
-    /// What has arrived so far.
+    /// Returns the counts so far.
     pub(crate) fn traffic(&self) -> Traffic {
         Traffic {
             secret_reads: self.counts.secret_reads.load(Ordering::SeqCst),
@@ -121,14 +121,14 @@ impl Sub for Traffic {
     }
 }
 
-/// The workspace of a user: always the same one.
+/// Returns the workspace of a user, which is derived from the user's ID.
 pub(crate) fn workspace_of(user: &str) -> Uuid {
     let mut hasher = DefaultHasher::new();
     user.hash(&mut hasher);
     uuid::Builder::from_random_bytes(u128::from(hasher.finish()).to_be_bytes()).into_uuid()
 }
 
-/// A user's opaque token, as `POST …/embedded/widget_token` gives it.
+/// Creates a user's opaque token, as `POST …/embedded/widget_token` returns it.
 pub(crate) fn opaque_token(user: &str) -> String {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -142,7 +142,7 @@ pub(crate) fn opaque_token(user: &str) -> String {
         "roles": ["EMBEDDED_END_USER"],
         "iss": "https://cloud.airbyte.com",
         "typ": "io.airbyte.auth.embedded_v1",
-        "exp": now.as_secs() + LIFETIME,
+        "exp": now.as_secs() + TOKEN_LIFETIME_SECONDS,
     });
     let part = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
     let scoped_token = format!(
@@ -164,7 +164,7 @@ fn secrets_manager(request: &Request) -> Response {
     if !signed || request.header("x-amz-target") != Some("secretsmanager.GetSecretValue") {
         return Response::json(400, r#"{"__type":"AccessDeniedException"}"#);
     }
-    let answer = json!({
+    let body = json!({
         "ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:airbyte/token-AbCdEf",
         "Name": "airbyte/token",
         "VersionId": "5048d3a1-6d1b-4b4e-9d3b-0a5a52a1f001",
@@ -172,45 +172,45 @@ fn secrets_manager(request: &Request) -> Response {
         "SecretString": ORGANIZATION_TOKEN,
         "CreatedDate": 1_760_000_000.123,
     });
-    Response::json(200, answer.to_string())
+    Response::json(200, body.to_string())
 }
 
 fn airbyte(request: &Request) -> Result<Response, Response> {
-    let refused = |status: u16| Response::json(status, "{}");
-    let body: Value = serde_json::from_slice(&request.body).map_err(|_| refused(422))?;
-    let text = |name: &str| body[name].as_str().ok_or_else(|| refused(422));
+    let error = |status: u16| Response::json(status, "{}");
+    let body: Value = serde_json::from_slice(&request.body).map_err(|_| error(422))?;
+    let field = |name: &str| body[name].as_str().ok_or_else(|| error(422));
     let bearer = request
         .header("authorization")
         .and_then(|value| value.strip_prefix("Bearer "))
-        .ok_or_else(|| refused(401))?;
+        .ok_or_else(|| error(401))?;
     match (request.method.as_str(), request.path.as_str()) {
         ("POST", "/api/v1/embedded/widget_token") => {
             if bearer != ORGANIZATION_TOKEN {
-                return Err(refused(401));
+                return Err(error(401));
             }
-            text("organizationId")?;
-            text("allowedOrigin")?;
-            let answer = json!({ "token": opaque_token(text("externalUserId")?) });
-            Ok(Response::json(200, answer.to_string()))
+            field("organizationId")?;
+            field("allowedOrigin")?;
+            let body = json!({ "token": opaque_token(field("externalUserId")?) });
+            Ok(Response::json(200, body.to_string()))
         }
         ("POST", "/api/v1/integrations/sources/") => {
-            let workspace = scoped_workspace(bearer).ok_or_else(|| refused(401))?;
-            if text("workspace_id")? != workspace {
-                return Err(refused(403));
+            let workspace = scoped_workspace(bearer).ok_or_else(|| error(401))?;
+            if field("workspace_id")? != workspace {
+                return Err(error(403));
             }
-            let answer = json!({
+            let body = json!({
                 "id": "3f2c8a52-6b0e-4d54-8f8f-7b1f3a5d9c10",
                 "name": "Postgres",
                 "workspace_id": workspace,
-                "source_config_template_id": text("source_config_template_id")?,
+                "source_config_template_id": field("source_config_template_id")?,
             });
-            Ok(Response::json(201, answer.to_string()))
+            Ok(Response::json(201, body.to_string()))
         }
-        _ => Err(refused(404)),
+        _ => Err(error(404)),
     }
 }
 
-/// The workspace that a scoped token is for.
+/// Returns the workspace that a scoped token is valid for.
 fn scoped_workspace(token: &str) -> Option<String> {
     let claims = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?);
     let claims: Value = serde_json::from_slice(&claims.ok()?).ok()?;

@@ -7,7 +7,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use airbyte_sim::{Airbyte, CannedResponse, Fault, FaultKind, Options, Route};
-use e2e::{Browser, Environment, FAKER, POSTGRES, Site, eventually};
+use e2e::{Browser, Config, FAKER, POSTGRES, Site, eventually};
 use fantoccini::key::Key;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -103,9 +103,7 @@ async fn a_source_is_connected_with_the_widget() {
     let sources = site.airbyte.sources();
     assert_eq!(sources.len(), 1);
     assert_eq!(sources[0].id.to_string(), id);
-    let workspace = site
-        .airbyte
-        .workspace_of(Environment::ORGANIZATION, "alice");
+    let workspace = site.airbyte.workspace_of(Config::ORGANIZATION_ID, "alice");
     assert_eq!(Some(sources[0].workspace_id), workspace);
     assert_eq!(allowed_origins(&site.airbyte), [site.page()]);
 }
@@ -568,7 +566,7 @@ async fn what_is_under_way_for_a_user_does_not_reach_the_next_one() {
     let site = Site::start().await;
     let browser = Browser::open().await;
     let slow = |route| Fault::new(route, FaultKind::Delay(Duration::from_secs(4))).times(1);
-    let workspace = |user| site.airbyte.workspace_of(Environment::ORGANIZATION, user);
+    let workspace = |user| site.airbyte.workspace_of(Config::ORGANIZATION_ID, user);
     let workspace_of_source = |id: &str| {
         let sources = site.airbyte.sources();
         let source = sources.iter().find(|source| source.id.to_string() == id);

@@ -1,7 +1,7 @@
 //! Who may call, and as whom: every shape of `requestContext.authorizer`, through both functions.
 
 use airbyte_sim::Airbyte;
-use e2e::{Answer, Binary, Environment, Event, World, faker_source};
+use e2e::{Binary, Config, Event, Response, TestEnv, faker_source};
 use serde_json::{Value, json};
 
 use crate::exchange::{WIDGET_TOKEN, calls};
@@ -30,15 +30,15 @@ fn users(airbyte: &Airbyte) -> Vec<String> {
         .collect()
 }
 
-fn assert_success(binary: Binary, answer: &Answer) {
-    let _ = answer.success(match binary {
+fn assert_success(binary: Binary, response: &Response) {
+    response.expect_success(match binary {
         Binary::MintToken => 200,
         Binary::CreateSource => 201,
     });
 }
 
 #[tokio::test]
-async fn nobody_is_let_in_whom_api_gateway_has_not_verified() {
+async fn rejects_unverified_callers() {
     let authorizers = [
         json!(null),
         json!({}),
@@ -62,62 +62,62 @@ async fn nobody_is_let_in_whom_api_gateway_has_not_verified() {
         json!({ "JWT": { "claims": { "sub": "alice" } } }),
         json!({ "principalId": "alice", "sub": "alice" }),
     ];
-    let world = World::new().await;
+    let env = TestEnv::new().await;
     for binary in Binary::ALL {
-        let function = world.start(binary).await;
+        let function = env.start(binary).await;
         // What the body says makes nobody somebody.
         let request = request(binary, &json!({ "externalUserId": "alice" }));
-        let answer = function.invoke(request.clone().no_authorizer()).await;
-        let _ = answer.problem(401, "unauthenticated");
+        let response = function.invoke(request.clone().no_authorizer()).await;
+        response.expect_problem(401, "unauthenticated");
         for authorizer in &authorizers {
-            let answer = function
+            let response = function
                 .invoke(request.clone().authorizer(authorizer))
                 .await;
-            assert_eq!(answer.status, 401, "{authorizer}: {answer:?}");
-            let _ = answer.problem(401, "unauthenticated");
+            assert_eq!(response.status, 401, "{authorizer}: {response:?}");
+            response.expect_problem(401, "unauthenticated");
         }
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn a_request_context_without_an_authorizer_is_nobodys() {
-    let world = World::new().await;
+async fn rejects_context_without_authorizer() {
+    let env = TestEnv::new().await;
     for binary in Binary::ALL {
-        let function = world.start(binary).await;
+        let function = env.start(binary).await;
         let mut event = request(binary, &json!({})).into_json();
         event["requestContext"] = json!({ "http": { "method": "POST", "path": "/" } });
-        let _ = function
+        function
             .invoke(&event)
             .await
-            .problem(401, "unauthenticated");
+            .expect_problem(401, "unauthenticated");
         event.as_object_mut().unwrap().remove("requestContext");
-        let _ = function
+        function
             .invoke(&event)
             .await
-            .problem(401, "unauthenticated");
+            .expect_problem(401, "unauthenticated");
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn two_authorizers_at_once_let_nobody_act_for_another() {
-    let world = World::new().await;
+async fn rejects_two_authorizers_at_once() {
+    let env = TestEnv::new().await;
     let both = json!({
         "jwt": { "claims": { "sub": "alice" }, "scopes": null },
         "iam": { "userArn": "arn:aws:sts::123456789012:assumed-role/backend/backend" },
     });
     for binary in Binary::ALL {
-        let function = world.start(binary).await;
+        let function = env.start(binary).await;
         let event = request(binary, &json!({ "externalUserId": "bob" })).authorizer(&both);
-        let answer = function.invoke(event).await;
-        let _ = answer.problem(401, "unauthenticated");
+        let response = function.invoke(event).await;
+        response.expect_problem(401, "unauthenticated");
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn a_claim_is_taken_that_keeps_the_rule_for_user_ids() {
+async fn sends_valid_user_ids_unchanged() {
     let longest = "é".repeat(256);
     let ids = [
         "u",
@@ -130,15 +130,15 @@ async fn a_claim_is_taken_that_keeps_the_rule_for_user_ids() {
         r#""quoted" \ and/slashed {}"#,
         longest.as_str(),
     ];
-    let world = World::new().await;
+    let env = TestEnv::new().await;
     for binary in Binary::ALL {
-        let function = world.start(binary).await;
-        world.airbyte.clear_requests();
+        let function = env.start(binary).await;
+        env.airbyte.clear_requests();
         for id in ids {
-            let answer = function.invoke(request(binary, &json!({})).user(id)).await;
-            assert_success(binary, &answer);
+            let response = function.invoke(request(binary, &json!({})).user(id)).await;
+            assert_success(binary, &response);
         }
-        assert_eq!(users(&world.airbyte), ids, "sent on as they are");
+        assert_eq!(users(&env.airbyte), ids, "sent on as they are");
     }
 }
 
@@ -184,57 +184,60 @@ fn claims_without_a_user() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_verified_caller_without_a_user_id_is_forbidden() {
-    let world = World::new().await;
+async fn forbids_callers_without_valid_user_id() {
+    let env = TestEnv::new().await;
     for binary in Binary::ALL {
-        let function = world.start(binary).await;
+        let function = env.start(binary).await;
         for claims in claims_without_a_user() {
-            let answer = function
+            let response = function
                 .invoke(request(binary, &json!({})).claims(&claims))
                 .await;
-            assert_eq!(answer.status, 403, "{claims}: {answer:?}");
-            let _ = answer.problem(403, "forbidden");
+            assert_eq!(response.status, 403, "{claims}: {response:?}");
+            response.expect_problem(403, "forbidden");
         }
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn a_signed_in_user_cannot_name_another() {
-    let world = World::new().await;
+async fn forbids_naming_another_user() {
+    let env = TestEnv::new().await;
     for binary in Binary::ALL {
-        let function = world.start(binary).await;
+        let function = env.start(binary).await;
         for named in ["bob", "Alice", "alice ", "", "alic\u{435}"] {
-            let answer = function
+            let response = function
                 .invoke(request(binary, &json!({ "externalUserId": named })))
                 .await;
-            assert_eq!(answer.status, 403, "{named:?}: {answer:?}");
-            let _ = answer.problem(403, "forbidden");
+            assert_eq!(response.status, 403, "{named:?}: {response:?}");
+            response.expect_problem(403, "forbidden");
         }
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn a_body_cannot_stand_in_for_a_missing_claim() {
-    let world = World::new().await;
+async fn ignores_body_user_without_claim() {
+    let env = TestEnv::new().await;
     for binary in Binary::ALL {
-        let function = world.start(binary).await;
+        let function = env.start(binary).await;
         let event = request(binary, &json!({ "externalUserId": "alice" }))
             .claims(&json!({ "aud": "client-1" }));
-        let _ = function.invoke(event).await.problem(403, "forbidden");
+        function
+            .invoke(event)
+            .await
+            .expect_problem(403, "forbidden");
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn the_claim_is_the_configured_one() {
-    let world = World::new().await;
+async fn reads_user_id_from_configured_claim() {
+    let env = TestEnv::new().await;
     let claim = "https://example.com/user_id";
-    let environment = world.environment().with("EXTERNAL_USER_ID_CLAIM", claim);
+    let config = env.config().with("EXTERNAL_USER_ID_CLAIM", claim);
     for binary in Binary::ALL {
-        let function = e2e::Function::start(binary, &environment).await;
-        world.airbyte.clear_requests();
+        let function = e2e::Function::start(binary, &config).await;
+        env.airbyte.clear_requests();
         let claims = json!({ "sub": "somebody", claim: "alice" });
         assert_success(
             binary,
@@ -242,45 +245,45 @@ async fn the_claim_is_the_configured_one() {
                 .invoke(request(binary, &json!({})).claims(&claims))
                 .await,
         );
-        assert_eq!(users(&world.airbyte), ["alice"]);
+        assert_eq!(users(&env.airbyte), ["alice"]);
 
-        let answer = function
+        let response = function
             .invoke(request(binary, &json!({})).user("alice"))
             .await;
-        let _ = answer.problem(403, "forbidden");
+        response.expect_problem(403, "forbidden");
     }
 }
 
 #[tokio::test]
-async fn a_backend_must_name_the_user() {
-    let world = World::new().await;
+async fn requires_backend_to_name_user() {
+    let env = TestEnv::new().await;
     for binary in Binary::ALL {
-        let function = world.start(binary).await;
+        let function = env.start(binary).await;
         for body in [json!({}), json!({ "externalUserId": null })] {
-            let answer = function.invoke(request(binary, &body).iam()).await;
-            let problem = answer.problem(400, "invalid-request");
+            let response = function.invoke(request(binary, &body).iam()).await;
+            let problem = response.expect_problem(400, "invalid-request");
             assert_eq!(problem.pointers(), ["/externalUserId"], "{body}");
         }
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn a_backend_is_told_every_fault_of_its_body_at_once() {
-    let world = World::new().await;
+async fn returns_all_field_errors_to_backend() {
+    let env = TestEnv::new().await;
     for named in [Value::Null, json!(" alice"), json!(7)] {
         let body = json!({ "externalUserId": named, "unknown": 1 });
-        let token = world.mint_token().await;
-        let answer = token.invoke(Event::mint_token("").iam().json(&body)).await;
+        let token = env.mint_token().await;
+        let response = token.invoke(Event::mint_token("").iam().json(&body)).await;
         assert_eq!(
-            answer.problem(400, "invalid-request").pointers(),
+            response.expect_problem(400, "invalid-request").pointers(),
             ["/externalUserId", "/unknown"],
             "{body}"
         );
-        let source = world.create_source().await;
-        let answer = source.invoke(Event::create_source("", &body).iam()).await;
+        let source = env.create_source().await;
+        let response = source.invoke(Event::create_source("", &body).iam()).await;
         assert_eq!(
-            answer.problem(400, "invalid-request").pointers(),
+            response.expect_problem(400, "invalid-request").pointers(),
             [
                 "/connection_configuration",
                 "/externalUserId",
@@ -290,13 +293,13 @@ async fn a_backend_is_told_every_fault_of_its_body_at_once() {
             "{body}"
         );
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn a_backend_names_users_by_the_same_rule() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
+async fn validates_user_ids_named_by_backend() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
     for claims in claims_without_a_user() {
         let Some(named) = claims.get("sub").filter(|named| !named.is_null()) else {
             continue;
@@ -304,19 +307,19 @@ async fn a_backend_names_users_by_the_same_rule() {
         let event = Event::mint_token("")
             .iam()
             .json(&json!({ "externalUserId": named }));
-        let answer = function.invoke(event).await;
-        assert_eq!(answer.status, 400, "{named}: {answer:?}");
+        let response = function.invoke(event).await;
+        assert_eq!(response.status, 400, "{named}: {response:?}");
         assert_eq!(
-            answer.problem(400, "invalid-request").pointers(),
+            response.expect_problem(400, "invalid-request").pointers(),
             ["/externalUserId"]
         );
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn an_end_users_iam_signature_is_not_a_backends() {
-    let world = World::new().await;
+async fn forbids_cognito_identity_signatures() {
+    let env = TestEnv::new().await;
     let identity = json!({ "iam": {
         "accessKey": "ASIAIOSFODNN7EXAMPLE",
         "accountId": "123456789012",
@@ -331,28 +334,30 @@ async fn an_end_users_iam_signature_is_not_a_backends() {
         "userId": "AROAIOSFODNN7EXAMPLE:CognitoIdentityCredentials",
     } });
     for binary in Binary::ALL {
-        let function = world.start(binary).await;
+        let function = env.start(binary).await;
         let event = request(binary, &json!({ "externalUserId": "bob" })).authorizer(&identity);
-        let _ = function.invoke(event).await.problem(403, "forbidden");
+        function
+            .invoke(event)
+            .await
+            .expect_problem(403, "forbidden");
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn a_backend_may_act_for_one_user_after_another() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
+async fn mints_for_each_user_backend_names() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
     for user in ["alice", "bob"] {
         let event = Event::mint_token("")
             .iam()
             .no_origin()
             .json(&json!({ "externalUserId": user }));
-        let workspace = function.invoke(event).await.success(200)["workspaceId"].clone();
+        let workspace = function.invoke(event).await.expect_success(200)["workspaceId"].clone();
         assert_eq!(
             workspace,
-            world
-                .airbyte
-                .workspace_of(Environment::ORGANIZATION, user)
+            env.airbyte
+                .workspace_of(Config::ORGANIZATION_ID, user)
                 .unwrap()
                 .to_string()
         );

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use e2e::{Binary, CargoLambda, World};
+use e2e::{Binary, CargoLambda, TestEnv};
 
 #[tokio::test(flavor = "multi_thread")] // `cargo lambda invoke` blocks the thread that waits for it
-async fn every_event_works_with_cargo_lambda() {
-    let world = World::new().await;
-    let environment = world
-        .environment()
+async fn serves_example_events_under_cargo_lambda() {
+    let env = TestEnv::new().await;
+    let config = env
+        .config()
         .with("ALLOWED_ORIGINS", "http://localhost:5173");
-    let cargo_lambda = CargoLambda::watch(&environment).await;
+    let cargo_lambda = CargoLambda::watch(&config).await;
 
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../events");
     let mut invoked = 0;
@@ -22,7 +22,7 @@ async fn every_event_works_with_cargo_lambda() {
             [_, true] => (Binary::CreateSource, 201),
             _ => panic!("{name} does not begin with a function's name"),
         };
-        let _ = cargo_lambda.invoke(binary, &file).success(success);
+        cargo_lambda.invoke(binary, &file).expect_success(success);
         invoked += 1;
     }
     assert!(invoked >= 6, "{invoked} events");

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use airbyte_sim::{Application, CannedResponse, Fault, FaultKind, Options, Route};
-use e2e::{Binary, Event, Function, Secret, SecretsManager, World, eventually};
+use airbyte_sim::{Application, CannedResponse, FaultKind, Options, Route};
+use e2e::{Binary, Event, Function, Secret, SecretsManager, TestEnv, eventually};
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -17,26 +17,26 @@ fn application(client_secret: &str) -> Application {
     }
 }
 
-async fn application_world() -> World {
+async fn application_env() -> TestEnv {
     let secret = json!({ "client_id": "dev-client-id", "client_secret": "dev-client-secret" });
-    World::with_secret(Secret::create_json(&secret).await).await
+    TestEnv::with_secret(Secret::create_json(&secret).await).await
 }
 
 #[tokio::test]
-async fn an_organization_token_may_be_the_whole_secret_or_a_member_of_it() {
+async fn accepts_plain_and_json_organization_token() {
     for value in [
         "dev-organization-token".to_owned(),
         json!({ "organization_token": "dev-organization-token" }).to_string(),
     ] {
-        let world = World::with_secret(Secret::create(&value).await).await;
-        let answer = world
+        let env = TestEnv::with_secret(Secret::create(&value).await).await;
+        let response = env
             .mint_token()
             .await
             .invoke(Event::mint_token("alice"))
             .await;
 
-        let _ = answer.success(200);
-        let call = &calls(&world.airbyte, WIDGET_TOKEN)[0];
+        response.expect_success(200);
+        let call = &calls(&env.airbyte, WIDGET_TOKEN)[0];
         assert_eq!(
             call.header("authorization"),
             Some("Bearer dev-organization-token")
@@ -45,17 +45,17 @@ async fn an_organization_token_may_be_the_whole_secret_or_a_member_of_it() {
 }
 
 #[tokio::test]
-async fn an_application_is_exchanged_for_a_token_as_json() {
-    let world = application_world().await;
-    let answer = world
+async fn exchanges_application_with_json_body() {
+    let env = application_env().await;
+    let response = env
         .mint_token()
         .await
         .invoke(Event::mint_token("alice"))
         .await;
 
-    let _ = answer.success(200);
-    assert_eq!(paths(&world.airbyte), [APPLICATION_TOKEN, WIDGET_TOKEN]);
-    let exchange = &world.airbyte.requests()[0];
+    response.expect_success(200);
+    assert_eq!(paths(&env.airbyte), [APPLICATION_TOKEN, WIDGET_TOKEN]);
+    let exchange = &env.airbyte.requests()[0];
     assert_eq!(exchange.method, "POST");
     assert_eq!(exchange.header("content-type"), Some("application/json"));
     assert_eq!(exchange.header("authorization"), None);
@@ -66,18 +66,18 @@ async fn an_application_is_exchanged_for_a_token_as_json() {
 }
 
 #[tokio::test]
-async fn the_secret_may_be_named_by_its_arn() {
-    let world = World::new().await;
-    let environment = world
-        .environment()
-        .with("ORGANIZATION_TOKEN_SECRET_ARN", &world.secret.arn().await);
-    let function = Function::start(Binary::MintToken, &environment).await;
-    let _ = function
+async fn accepts_secret_arn() {
+    let env = TestEnv::new().await;
+    let config = env
+        .config()
+        .with("ORGANIZATION_TOKEN_SECRET_ARN", &env.secret.arn().await);
+    let function = Function::start(Binary::MintToken, &config).await;
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .success(200);
+        .expect_success(200);
 
-    let read = &world.secrets_manager.requests()[0];
+    let read = &env.secrets_manager.requests()[0];
     assert_eq!(read.target, "secretsmanager.GetSecretValue");
     assert!(
         read.authorization
@@ -87,28 +87,26 @@ async fn the_secret_may_be_named_by_its_arn() {
 }
 
 #[tokio::test]
-async fn the_general_endpoint_variable_is_honoured_and_the_specific_one_wins() {
-    let world = World::new().await;
-    let url = world.secrets_manager.url();
-    let general = world
-        .environment()
+async fn prefers_service_specific_endpoint_variable() {
+    let env = TestEnv::new().await;
+    let url = env.secrets_manager.url();
+    let general = env
+        .config()
         .without("AWS_ENDPOINT_URL_SECRETS_MANAGER")
         .with("AWS_ENDPOINT_URL", &url);
-    let both = world
-        .environment()
-        .with("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
-    for environment in [general, both] {
-        let function = Function::start(Binary::MintToken, &environment).await;
-        let _ = function
+    let both = env.config().with("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
+    for config in [general, both] {
+        let function = Function::start(Binary::MintToken, &config).await;
+        function
             .invoke(Event::mint_token("alice"))
             .await
-            .success(200);
+            .expect_success(200);
     }
 }
 
 #[tokio::test]
-async fn the_secret_is_read_once_at_start_up() {
-    let world = World::new().await;
+async fn reads_secret_once_during_init() {
+    let env = TestEnv::new().await;
     for (binary, event) in [
         (Binary::MintToken, Event::mint_token("alice")),
         (
@@ -116,47 +114,46 @@ async fn the_secret_is_read_once_at_start_up() {
             Event::create_source("alice", &e2e::faker_source()),
         ),
     ] {
-        let before = world.secrets_manager.reads();
-        let function = world.start(binary).await;
+        let before = env.secrets_manager.reads();
+        let function = env.start(binary).await;
         eventually("the secret is read before the first request", || {
-            world.secrets_manager.reads() > before
+            env.secrets_manager.reads() > before
         })
         .await;
         for _ in 0..5 {
             assert!(function.invoke(event.clone()).await.status < 300);
         }
-        assert_eq!(world.secrets_manager.reads(), before + 1);
+        assert_eq!(env.secrets_manager.reads(), before + 1);
     }
 }
 
 #[tokio::test]
-async fn the_first_request_waits_for_the_read_of_the_start_instead_of_reading_itself() {
-    let world = World::new().await;
-    world
-        .secrets_manager
+async fn first_request_reuses_init_secret_read() {
+    let env = TestEnv::new().await;
+    env.secrets_manager
         .inject_times(1, FaultKind::Delay(Duration::from_millis(400)));
-    let function = world.mint_token().await;
-    let _ = function
+    let function = env.mint_token().await;
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .success(200);
-    assert_eq!(world.secrets_manager.reads(), 1);
+        .expect_success(200);
+    assert_eq!(env.secrets_manager.reads(), 1);
 }
 
 #[tokio::test]
-async fn after_its_time_to_live_the_secret_is_read_again() {
-    let world = World::new().await;
-    world.airbyte.set_organization_tokens(vec![
+async fn rereads_secret_after_ttl() {
+    let env = TestEnv::new().await;
+    env.airbyte.set_organization_tokens(vec![
         "dev-organization-token".to_owned(),
         "the-next-one".to_owned(),
     ]);
-    let environment = world.environment().with("SECRET_TTL_SECONDS", "1");
-    let function = Function::start(Binary::MintToken, &environment).await;
-    let _ = function
+    let config = env.config().with("SECRET_TTL_SECONDS", "1");
+    let function = Function::start(Binary::MintToken, &config).await;
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .success(200);
-    world.secret.put("the-next-one").await;
+        .expect_success(200);
+    env.secret.put("the-next-one").await;
 
     // Airbyte takes both, so only the time makes the function notice.
     let mut sent = Vec::new();
@@ -166,11 +163,11 @@ async fn after_its_time_to_live_the_secret_is_read_again() {
             started.elapsed() < Duration::from_secs(10),
             "the new value is never used: {sent:?}"
         );
-        let _ = function
+        function
             .invoke(Event::mint_token("alice"))
             .await
-            .success(200);
-        let call = calls(&world.airbyte, WIDGET_TOKEN).pop().unwrap();
+            .expect_success(200);
+        let call = calls(&env.airbyte, WIDGET_TOKEN).pop().unwrap();
         sent.push(call.header("authorization").unwrap().to_owned());
     }
     assert!(
@@ -180,43 +177,42 @@ async fn after_its_time_to_live_the_secret_is_read_again() {
 }
 
 /// Rotates the credential in Airbyte and in Secrets Manager, and checks that the next request notices nothing.
-async fn rotation_is_unnoticed(world: &World, rotate: impl FnOnce(&World), new_secret: &str) {
-    let function = world.mint_token().await;
-    let _ = function
+async fn rotation_is_unnoticed(env: &TestEnv, rotate: impl FnOnce(&TestEnv), new_secret: &str) {
+    let function = env.mint_token().await;
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .success(200);
-    let reads = world.secrets_manager.reads();
-    rotate(world);
-    world.secret.put(new_secret).await;
+        .expect_success(200);
+    let reads = env.secrets_manager.reads();
+    rotate(env);
+    env.secret.put(new_secret).await;
 
-    let _ = function
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .success(200);
-    assert_eq!(world.secrets_manager.reads(), reads + 1, "one fresh read");
-    let _ = function
+        .expect_success(200);
+    assert_eq!(env.secrets_manager.reads(), reads + 1, "one fresh read");
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .success(200);
-    assert_eq!(world.secrets_manager.reads(), reads + 1, "and no more");
+        .expect_success(200);
+    assert_eq!(env.secrets_manager.reads(), reads + 1, "and no more");
 }
 
 #[tokio::test]
-async fn a_rotated_organization_token_loses_no_request() {
+async fn survives_organization_token_rotation() {
     for wrap in [
         |token: &str| token.to_owned(),
         |token: &str| json!({ "organization_token": token }).to_string(),
     ] {
-        let world = World::with_secret(Secret::create(&wrap("dev-organization-token")).await).await;
-        let rotate = |world: &World| {
-            world
-                .airbyte
+        let env = TestEnv::with_secret(Secret::create(&wrap("dev-organization-token")).await).await;
+        let rotate = |env: &TestEnv| {
+            env.airbyte
                 .set_organization_tokens(vec!["new-token".to_owned()]);
         };
-        rotation_is_unnoticed(&world, rotate, &wrap("new-token")).await;
+        rotation_is_unnoticed(&env, rotate, &wrap("new-token")).await;
 
-        let tokens: Vec<_> = calls(&world.airbyte, WIDGET_TOKEN)
+        let tokens: Vec<_> = calls(&env.airbyte, WIDGET_TOKEN)
             .iter()
             .map(|call| {
                 (
@@ -239,42 +235,39 @@ async fn a_rotated_organization_token_loses_no_request() {
 }
 
 #[tokio::test]
-async fn a_rotated_application_loses_no_request() {
-    let world = application_world().await;
-    let rotate = |world: &World| {
-        world
-            .airbyte
+async fn survives_application_rotation() {
+    let env = application_env().await;
+    let rotate = |env: &TestEnv| {
+        env.airbyte
             .set_applications(vec![application("new-secret")]);
-        world.airbyte.revoke_application_tokens();
+        env.airbyte.revoke_application_tokens();
     };
     let new_secret = json!({ "client_id": "dev-client-id", "client_secret": "new-secret" });
-    rotation_is_unnoticed(&world, rotate, &new_secret.to_string()).await;
+    rotation_is_unnoticed(&env, rotate, &new_secret.to_string()).await;
 }
 
 #[tokio::test]
-async fn a_rotated_application_is_noticed_at_the_next_exchange_and_loses_no_request() {
+async fn rereads_secret_when_exchange_is_rejected() {
     let secret = json!({ "client_id": "dev-client-id", "client_secret": "dev-client-secret" });
     let options = Options {
         application_token_lifetime: Duration::from_secs(2),
         ..Options::default()
     };
-    let world = World::with(options, Secret::create_json(&secret).await).await;
-    let function = world.mint_token().await;
-    let _ = function
+    let env = TestEnv::with(options, Secret::create_json(&secret).await).await;
+    let function = env.mint_token().await;
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .success(200);
-    world
-        .airbyte
+        .expect_success(200);
+    env.airbyte
         .set_applications(vec![application("new-secret")]);
-    world
-        .secret
+    env.secret
         .put(&json!({ "client_id": "dev-client-id", "client_secret": "new-secret" }).to_string())
         .await;
 
     // The token in hand stays good until it ends; then the old secret is refused, and the new one is read.
-    until_exchanges(&world, &function, 3).await;
-    let statuses: Vec<_> = calls(&world.airbyte, APPLICATION_TOKEN)
+    until_exchanges(&env, &function, 3).await;
+    let statuses: Vec<_> = calls(&env.airbyte, APPLICATION_TOKEN)
         .iter()
         .map(|call| call.status)
         .collect();
@@ -282,23 +275,23 @@ async fn a_rotated_application_is_noticed_at_the_next_exchange_and_loses_no_requ
 }
 
 /// Mints tokens, all of them with success, until there were so many exchanges of the application.
-async fn until_exchanges(world: &World, function: &Function, count: usize) {
+async fn until_exchanges(env: &TestEnv, function: &Function, count: usize) {
     let started = Instant::now();
-    while calls(&world.airbyte, APPLICATION_TOKEN).len() < count {
+    while calls(&env.airbyte, APPLICATION_TOKEN).len() < count {
         assert!(
             started.elapsed() < Duration::from_secs(10),
             "the application's token is never exchanged anew"
         );
-        let _ = function
+        function
             .invoke(Event::mint_token("alice"))
             .await
-            .success(200);
+            .expect_success(200);
     }
 }
 
 /// Four functions at work all the time, while the credential is rotated again and again.
 #[tokio::test]
-async fn rotations_under_load_lose_no_request() {
+async fn survives_rotations_under_load() {
     const ROTATIONS: usize = 5;
     let formats: [fn(usize) -> String; 3] = [
         |number| format!("token-{number}"),
@@ -309,31 +302,31 @@ async fn rotations_under_load_lose_no_request() {
         },
     ];
     for format in formats {
-        let accept = |world: &World, numbers: &[usize]| {
-            world.airbyte.set_organization_tokens(
+        let accept = |env: &TestEnv, numbers: &[usize]| {
+            env.airbyte.set_organization_tokens(
                 numbers
                     .iter()
                     .map(|number| format!("token-{number}"))
                     .collect(),
             );
-            world.airbyte.set_applications(
+            env.airbyte.set_applications(
                 numbers
                     .iter()
                     .map(|number| application(&format!("secret-{number}")))
                     .collect(),
             );
         };
-        let world = World::with_secret(Secret::create(&format(0)).await).await;
-        accept(&world, &[0]);
-        let functions = join_all((0..4).map(|_| world.mint_token())).await;
+        let env = TestEnv::with_secret(Secret::create(&format(0)).await).await;
+        accept(&env, &[0]);
+        let functions = join_all((0..4).map(|_| env.mint_token())).await;
         let rotated = Cell::new(false);
         let load = join_all(functions.iter().map(async |function| {
             let mut requests = 0;
             while !rotated.get() {
-                let _ = function
+                function
                     .invoke(Event::mint_token("alice"))
                     .await
-                    .success(200);
+                    .expect_success(200);
                 requests += 1;
             }
             requests
@@ -341,12 +334,12 @@ async fn rotations_under_load_lose_no_request() {
         let rotation = async {
             for number in 1..=ROTATIONS {
                 // The new one is made, stored, and then the old one is revoked.
-                accept(&world, &[number - 1, number]);
-                world.secret.put(&format(number)).await;
-                accept(&world, &[number]);
-                world.airbyte.revoke_application_tokens();
-                let requests = calls(&world.airbyte, WIDGET_TOKEN).len();
-                while calls(&world.airbyte, WIDGET_TOKEN).len() < requests + 40 {
+                accept(&env, &[number - 1, number]);
+                env.secret.put(&format(number)).await;
+                accept(&env, &[number]);
+                env.airbyte.revoke_application_tokens();
+                let requests = calls(&env.airbyte, WIDGET_TOKEN).len();
+                while calls(&env.airbyte, WIDGET_TOKEN).len() < requests + 40 {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             }
@@ -357,72 +350,70 @@ async fn rotations_under_load_lose_no_request() {
             requests.iter().all(|requests| *requests > ROTATIONS),
             "{requests:?}"
         );
-        let last = calls(&world.airbyte, WIDGET_TOKEN).pop().unwrap();
+        let last = calls(&env.airbyte, WIDGET_TOKEN).pop().unwrap();
         assert_eq!(last.status, Some(200));
     }
 }
 
 #[tokio::test]
-async fn an_application_may_take_an_organization_tokens_place_without_a_restart() {
-    let world = World::new().await;
-    let rotate = |world: &World| world.airbyte.set_organization_tokens(Vec::new());
+async fn switches_from_token_to_application() {
+    let env = TestEnv::new().await;
+    let rotate = |env: &TestEnv| env.airbyte.set_organization_tokens(Vec::new());
     let application = json!({ "client_id": "dev-client-id", "client_secret": "dev-client-secret" });
-    rotation_is_unnoticed(&world, rotate, &application.to_string()).await;
+    rotation_is_unnoticed(&env, rotate, &application.to_string()).await;
 }
 
 #[tokio::test]
-async fn a_refused_application_token_is_exchanged_anew() {
-    let world = application_world().await;
-    let function = world.mint_token().await;
-    let _ = function
+async fn exchanges_again_when_token_is_rejected() {
+    let env = application_env().await;
+    let function = env.mint_token().await;
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .success(200);
-    world.airbyte.clear_requests();
-    world.airbyte.inject(
-        Fault::new(
-            Route::WidgetToken,
-            FaultKind::Respond(CannedResponse::new(401)),
-        )
-        .times(1),
+        .expect_success(200);
+    env.airbyte.clear_requests();
+    env.inject_times(
+        1,
+        Route::WidgetToken,
+        FaultKind::Respond(CannedResponse::new(401)),
     );
 
-    let _ = function
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .success(200);
+        .expect_success(200);
     assert_eq!(
-        paths(&world.airbyte),
+        paths(&env.airbyte),
         [WIDGET_TOKEN, APPLICATION_TOKEN, WIDGET_TOKEN]
     );
 }
 
 #[tokio::test]
-async fn an_application_token_is_kept_until_shortly_before_the_expiry_in_it() {
-    let world = application_world().await;
-    let function = world.mint_token().await;
+async fn reuses_application_token_until_expiry() {
+    let env = application_env().await;
+    let function = env.mint_token().await;
     for _ in 0..3 {
-        let _ = function
+        function
             .invoke(Event::mint_token("alice"))
             .await
-            .success(200);
+            .expect_success(200);
     }
-    assert_eq!(calls(&world.airbyte, APPLICATION_TOKEN).len(), 1);
+    assert_eq!(calls(&env.airbyte, APPLICATION_TOKEN).len(), 1);
 }
 
 #[tokio::test]
-async fn the_expiry_in_an_application_token_counts_and_not_what_is_said_beside_it() {
+async fn trusts_token_expiry_over_expires_in() {
     // The simulator says `expires_in: 900`, as Airbyte does, whatever the token itself says.
     let secret = json!({ "client_id": "dev-client-id", "client_secret": "dev-client-secret" });
     let options = Options {
         application_token_lifetime: Duration::from_secs(2),
         ..Options::default()
     };
-    let world = World::with(options, Secret::create_json(&secret).await).await;
-    let function = world.mint_token().await;
-    until_exchanges(&world, &function, 3).await;
+    let env = TestEnv::with(options, Secret::create_json(&secret).await).await;
+    let function = env.mint_token().await;
+    until_exchanges(&env, &function, 3).await;
 
-    let refused = calls(&world.airbyte, WIDGET_TOKEN)
+    let refused = calls(&env.airbyte, WIDGET_TOKEN)
         .iter()
         .filter(|call| call.status != Some(200))
         .count();
@@ -430,37 +421,37 @@ async fn the_expiry_in_an_application_token_counts_and_not_what_is_said_beside_i
 }
 
 #[tokio::test]
-async fn a_credential_that_airbyte_rejects_after_a_fresh_read_too_is_said_to_be_rejected() {
+async fn rejects_credential_after_one_reread() {
     for status in [401, 403] {
-        let world = World::new().await;
-        let function = world.mint_token().await;
-        world.airbyte_answers(Route::WidgetToken, CannedResponse::new(status));
-        let answer = function.invoke(Event::mint_token("alice")).await;
+        let env = TestEnv::new().await;
+        let function = env.mint_token().await;
+        env.respond(Route::WidgetToken, CannedResponse::new(status));
+        let response = function.invoke(Event::mint_token("alice")).await;
 
-        let _ = answer.problem(502, "credential-rejected");
-        assert_eq!(world.secrets_manager.reads(), 2, "{status}");
-        assert_eq!(paths(&world.airbyte).len(), 2, "{status}");
+        response.expect_problem(502, "credential-rejected");
+        assert_eq!(env.secrets_manager.reads(), 2, "{status}");
+        assert_eq!(paths(&env.airbyte).len(), 2, "{status}");
     }
 }
 
 #[tokio::test]
-async fn an_application_that_airbyte_rejects_is_said_to_be_rejected() {
+async fn reports_rejected_application_after_reread() {
     for status in [401, 403] {
-        let world = application_world().await;
-        let function = world.mint_token().await;
-        let _ = function
+        let env = application_env().await;
+        let function = env.mint_token().await;
+        function
             .invoke(Event::mint_token("alice"))
             .await
-            .success(200);
-        world.airbyte.revoke_application_tokens();
-        world.airbyte_answers(Route::ApplicationToken, CannedResponse::new(status));
-        world.airbyte.clear_requests();
-        let answer = function.invoke(Event::mint_token("alice")).await;
+            .expect_success(200);
+        env.airbyte.revoke_application_tokens();
+        env.respond(Route::ApplicationToken, CannedResponse::new(status));
+        env.airbyte.clear_requests();
+        let response = function.invoke(Event::mint_token("alice")).await;
 
-        let _ = answer.problem(502, "credential-rejected");
-        assert_eq!(world.secrets_manager.reads(), 2, "{status}");
+        response.expect_problem(502, "credential-rejected");
+        assert_eq!(env.secrets_manager.reads(), 2, "{status}");
         assert_eq!(
-            paths(&world.airbyte),
+            paths(&env.airbyte),
             [WIDGET_TOKEN, APPLICATION_TOKEN],
             "{status}"
         );
@@ -468,45 +459,44 @@ async fn an_application_that_airbyte_rejects_is_said_to_be_rejected() {
 }
 
 #[tokio::test]
-async fn a_rejected_credential_is_not_hammered_and_a_mended_one_is_found() {
+async fn backs_off_until_credential_is_fixed() {
     const REQUESTS: usize = 20;
-    let world = World::new().await;
-    let function = world.mint_token().await;
-    world
-        .airbyte
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
+    env.airbyte
         .set_organization_tokens(vec!["new-token".to_owned()]);
     for _ in 0..REQUESTS {
-        let answer = function.invoke(Event::mint_token("alice")).await;
-        let _ = answer.problem(502, "credential-rejected");
+        let response = function.invoke(Event::mint_token("alice")).await;
+        response.expect_problem(502, "credential-rejected");
     }
     assert!(
-        world.secrets_manager.reads() <= REQUESTS / 2,
+        env.secrets_manager.reads() <= REQUESTS / 2,
         "{} reads",
-        world.secrets_manager.reads()
+        env.secrets_manager.reads()
     );
     assert!(
-        paths(&world.airbyte).len() <= REQUESTS,
+        paths(&env.airbyte).len() <= REQUESTS,
         "{} calls",
-        paths(&world.airbyte).len()
+        paths(&env.airbyte).len()
     );
 
-    world.secret.put("new-token").await;
+    env.secret.put("new-token").await;
     let started = Instant::now();
     loop {
-        let answer = function.invoke(Event::mint_token("alice")).await;
-        if answer.status == 200 {
+        let response = function.invoke(Event::mint_token("alice")).await;
+        if response.status == 200 {
             break;
         }
         assert!(
             started.elapsed() < Duration::from_secs(30),
-            "the new value is never read: {answer:?}"
+            "the new value is never read: {response:?}"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 #[tokio::test]
-async fn a_secret_that_is_nothing_usable_is_said_to_be_unavailable() {
+async fn reports_unusable_secret_as_unavailable() {
     let unusable = [
         " ",
         "{}",
@@ -521,73 +511,72 @@ async fn a_secret_that_is_nothing_usable_is_said_to_be_unavailable() {
         "two\r\nlines: 1",
     ];
     for value in unusable {
-        let world = World::with_secret(Secret::create(value).await).await;
+        let env = TestEnv::with_secret(Secret::create(value).await).await;
         for binary in Binary::ALL {
-            let function = world.start(binary).await;
+            let function = env.start(binary).await;
             let event = match binary {
                 Binary::MintToken => Event::mint_token("alice"),
                 Binary::CreateSource => Event::create_source("alice", &e2e::faker_source()),
             };
-            let answer = function.invoke(event).await;
-            assert_eq!(answer.status, 503, "{value:?}: {answer:?}");
-            let _ = answer.problem(503, "credential-unavailable");
-            assert!(world.airbyte.requests().is_empty(), "{value:?}");
+            let response = function.invoke(event).await;
+            assert_eq!(response.status, 503, "{value:?}: {response:?}");
+            response.expect_problem(503, "credential-unavailable");
+            assert!(env.airbyte.requests().is_empty(), "{value:?}");
         }
     }
-    let world = World::with_secret(Secret::create_binary("3q2+7w==").await).await;
-    let answer = world
+    let env = TestEnv::with_secret(Secret::create_binary("3q2+7w==").await).await;
+    let response = env
         .mint_token()
         .await
         .invoke(Event::mint_token("alice"))
         .await;
-    let _ = answer.problem(503, "credential-unavailable");
+    response.expect_problem(503, "credential-unavailable");
 }
 
 #[tokio::test]
-async fn a_missing_secret_does_not_stop_the_start_and_is_found_when_it_is_there() {
-    let world = World::with_secret(Secret::absent()).await;
-    let function = world.mint_token().await;
-    let answer = function.invoke(Event::mint_token("alice")).await;
-    let _ = answer.problem(503, "credential-unavailable");
-    assert!(world.airbyte.requests().is_empty());
+async fn finds_secret_created_after_startup() {
+    let env = TestEnv::with_secret(Secret::absent()).await;
+    let function = env.mint_token().await;
+    let response = function.invoke(Event::mint_token("alice")).await;
+    response.expect_problem(503, "credential-unavailable");
+    assert!(env.airbyte.requests().is_empty());
 
-    world.secret.appear("dev-organization-token").await;
-    let _ = function
+    env.secret.create_now("dev-organization-token").await;
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .success(200);
+        .expect_success(200);
 }
 
 #[tokio::test]
-async fn a_good_value_is_kept_while_secrets_manager_fails_with_a_warning() {
-    let world = World::new().await;
-    let environment = world.environment().with("SECRET_TTL_SECONDS", "1");
-    let function = Function::start(Binary::MintToken, &environment).await;
-    let _ = function
+async fn serves_cached_secret_during_outage() {
+    let env = TestEnv::new().await;
+    let config = env.config().with("SECRET_TTL_SECONDS", "1");
+    let function = Function::start(Binary::MintToken, &config).await;
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .success(200);
+        .expect_success(200);
     assert!(!function.output().contains("WARN"), "{}", function.output());
-    let reads = world.secrets_manager.reads();
-    world
-        .secrets_manager
-        .inject(SecretsManager::refusal(400, "AccessDeniedException"));
+    let reads = env.secrets_manager.reads();
+    env.secrets_manager
+        .inject(SecretsManager::error(400, "AccessDeniedException"));
 
     // Until a fresh read was tried, and once more after that.
     let started = Instant::now();
-    while world.secrets_manager.reads() == reads {
+    while env.secrets_manager.reads() == reads {
         assert!(
             started.elapsed() < Duration::from_secs(10),
             "the secret is never read again"
         );
-        let _ = function
+        function
             .invoke(Event::mint_token("alice"))
             .await
-            .success(200);
+            .expect_success(200);
     }
-    let _ = function
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .success(200);
+        .expect_success(200);
     assert!(function.output().contains("WARN"), "{}", function.output());
 }

@@ -1,12 +1,12 @@
 //! The contract's table of errors, row by row: status, type, headers, and what Airbyte got to see.
 //!
-//! [`CannedResponse::problem`](e2e::Answer::problem) checks what all of them have in common: `application/problem+json`,
+//! [`Response::expect_problem`](e2e::Response::expect_problem) checks what all of them have in common: `application/problem+json`,
 //! `no-store`, `www-authenticate` on 401 and `retry-after` on 429 and on nothing else.
 
 use std::time::Duration;
 
-use airbyte_sim::{CannedResponse, Fault, FaultKind, Options, Route};
-use e2e::{Binary, Event, Problem, Secret, SecretsManager, World, faker_source, token};
+use airbyte_sim::{CannedResponse, FaultKind, Options, Route};
+use e2e::{Binary, Event, Problem, Secret, SecretsManager, TestEnv, faker_source, token};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -18,27 +18,27 @@ const DEADLINE: Duration = Duration::from_secs(2);
 
 /// Invokes a function and checks the problem that comes back and the calls that Airbyte got for it.
 async fn problem(
-    world: &World,
+    env: &TestEnv,
     binary: Binary,
     event: Event,
     (status, kind): (u16, &str),
     upstream: &[&str],
 ) -> Problem {
-    let function = world.start(binary).await;
-    world.airbyte.clear_requests();
-    let answer = function.invoke_with_deadline(event, DEADLINE).await;
-    let problem = answer.problem(status, kind);
-    assert_eq!(paths(&world.airbyte), upstream, "{answer:?}");
+    let function = env.start(binary).await;
+    env.airbyte.clear_requests();
+    let response = function.invoke_with_timeout(event, DEADLINE).await;
+    let problem = response.expect_problem(status, kind);
+    assert_eq!(paths(&env.airbyte), upstream, "{response:?}");
     problem
 }
 
 /// Both functions need a token, ask for it once, and tell the same problem.
-async fn minting_fails(world: &World, expected: (u16, &str)) {
+async fn minting_fails(env: &TestEnv, expected: (u16, &str)) {
     for (binary, event) in [
         (Binary::MintToken, mint()),
         (Binary::CreateSource, create()),
     ] {
-        problem(world, binary, event, expected, &[WIDGET_TOKEN]).await;
+        problem(env, binary, event, expected, &[WIDGET_TOKEN]).await;
     }
 }
 
@@ -65,8 +65,8 @@ fn token_that_expires(expiry: OffsetDateTime) -> String {
 }
 
 #[tokio::test]
-async fn an_unreadable_body_is_an_invalid_request() {
-    let world = World::new().await;
+async fn rejects_invalid_bodies() {
+    let env = TestEnv::new().await;
     for (binary, event) in [
         (Binary::MintToken, mint().body("not JSON")),
         (
@@ -83,19 +83,19 @@ async fn an_unreadable_body_is_an_invalid_request() {
         (Binary::CreateSource, create().base64_body(b"\xff")),
         (Binary::CreateSource, create().raw_base64_body("!")),
     ] {
-        problem(&world, binary, event, (400, "invalid-request"), &[]).await;
+        problem(&env, binary, event, (400, "invalid-request"), &[]).await;
     }
 }
 
 #[tokio::test]
-async fn a_request_without_a_verified_caller_is_unauthenticated() {
-    let world = World::new().await;
+async fn requires_verified_caller() {
+    let env = TestEnv::new().await;
     for (binary, event) in [
         (Binary::MintToken, mint()),
         (Binary::CreateSource, create()),
     ] {
         problem(
-            &world,
+            &env,
             binary,
             event.no_authorizer(),
             (401, "unauthenticated"),
@@ -106,12 +106,12 @@ async fn a_request_without_a_verified_caller_is_unauthenticated() {
 }
 
 #[tokio::test]
-async fn a_supplied_token_past_its_expiry_is_expired() {
-    let world = World::new().await;
+async fn rejects_expired_token() {
+    let env = TestEnv::new().await;
     for age in [time::Duration::SECOND, time::Duration::DAY] {
         let event = create_with("token", token_that_expires(OffsetDateTime::now_utc() - age));
         problem(
-            &world,
+            &env,
             Binary::CreateSource,
             event,
             (401, "token-expired"),
@@ -122,13 +122,13 @@ async fn a_supplied_token_past_its_expiry_is_expired() {
 }
 
 #[tokio::test]
-async fn a_supplied_token_that_airbyte_answers_with_401_is_expired() {
-    let world = World::new().await;
-    let minted = world.mint_token().await.invoke(mint()).await;
-    world.airbyte.revoke_scoped_tokens();
-    let event = create_with("token", minted.success(200)["token"].clone());
+async fn reports_revoked_token_as_expired() {
+    let env = TestEnv::new().await;
+    let minted = env.mint_token().await.invoke(mint()).await;
+    env.airbyte.revoke_scoped_tokens();
+    let event = create_with("token", minted.expect_success(200)["token"].clone());
     problem(
-        &world,
+        &env,
         Binary::CreateSource,
         event,
         (401, "token-expired"),
@@ -136,25 +136,25 @@ async fn a_supplied_token_that_airbyte_answers_with_401_is_expired() {
     )
     .await;
     assert_eq!(
-        world.secrets_manager.reads(),
+        env.secrets_manager.reads(),
         2,
         "the organization's credential has nothing to do with it"
     );
 }
 
 #[tokio::test]
-async fn a_caller_that_is_not_who_they_must_be_is_forbidden() {
-    let world = World::new().await;
+async fn forbids_wrong_user() {
+    let env = TestEnv::new().await;
     for (binary, event) in [
         (Binary::MintToken, mint()),
         (Binary::CreateSource, create()),
     ] {
         let nameless = event.clone().claims(&json!({ "aud": "client-1" }));
-        problem(&world, binary, nameless, (403, "forbidden"), &[]).await;
+        problem(&env, binary, nameless, (403, "forbidden"), &[]).await;
     }
     let other = json!({ "externalUserId": "bob" });
     problem(
-        &world,
+        &env,
         Binary::MintToken,
         mint().json(&other),
         (403, "forbidden"),
@@ -162,15 +162,15 @@ async fn a_caller_that_is_not_who_they_must_be_is_forbidden() {
     )
     .await;
     let other = create_with("externalUserId", "bob");
-    problem(&world, Binary::CreateSource, other, (403, "forbidden"), &[]).await;
+    problem(&env, Binary::CreateSource, other, (403, "forbidden"), &[]).await;
 }
 
 #[tokio::test]
-async fn a_workspace_that_is_not_the_tokens_is_forbidden() {
-    let world = World::new().await;
+async fn forbids_workspace_of_another_token() {
+    let env = TestEnv::new().await;
     let elsewhere = create_with("workspace_id", Uuid::new_v4().to_string());
     problem(
-        &world,
+        &env,
         Binary::CreateSource,
         elsewhere,
         (403, "forbidden"),
@@ -180,14 +180,14 @@ async fn a_workspace_that_is_not_the_tokens_is_forbidden() {
 }
 
 #[tokio::test]
-async fn a_create_that_airbyte_answers_with_403_is_forbidden() {
-    let world = World::new().await;
-    world.airbyte_answers(
+async fn reports_403_on_create_as_forbidden() {
+    let env = TestEnv::new().await;
+    env.respond(
         Route::Sources,
         CannedResponse::new(403).json(&json!({ "detail": "Forbidden" })),
     );
     problem(
-        &world,
+        &env,
         Binary::CreateSource,
         create(),
         (403, "forbidden"),
@@ -197,18 +197,18 @@ async fn a_create_that_airbyte_answers_with_403_is_forbidden() {
 }
 
 #[tokio::test]
-async fn an_origin_outside_of_the_list_is_not_allowed() {
-    let world = World::new().await;
+async fn rejects_unlisted_origin() {
+    let env = TestEnv::new().await;
     for (binary, event) in [
         (Binary::MintToken, mint()),
         (Binary::CreateSource, create()),
     ] {
         let event = event.origin("https://evil.example");
-        problem(&world, binary, event, (403, "origin-not-allowed"), &[]).await;
+        problem(&env, binary, event, (403, "origin-not-allowed"), &[]).await;
     }
     let event = mint().json(&json!({ "allowedOrigin": "https://evil.example" }));
     problem(
-        &world,
+        &env,
         Binary::MintToken,
         event,
         (403, "origin-not-allowed"),
@@ -218,10 +218,10 @@ async fn an_origin_outside_of_the_list_is_not_allowed() {
 }
 
 #[tokio::test]
-async fn a_supplied_token_that_cannot_be_decoded_is_invalid() {
-    let world = World::new().await;
+async fn rejects_undecodable_token() {
+    let env = TestEnv::new().await;
     problem(
-        &world,
+        &env,
         Binary::CreateSource,
         create_with("token", "abc"),
         (400, "invalid-token"),
@@ -231,16 +231,16 @@ async fn a_supplied_token_that_cannot_be_decoded_is_invalid() {
 }
 
 #[tokio::test]
-async fn a_source_that_airbyte_does_not_want_is_rejected() {
-    let world = World::new().await;
+async fn reports_rejected_source() {
+    let env = TestEnv::new().await;
     for status in [400, 404, 409, 422] {
-        world.airbyte_answers(
+        env.respond(
             Route::Sources,
             CannedResponse::new(status).json(&json!({ "detail": "no" })),
         );
         let expected = (422, "source-rejected");
         problem(
-            &world,
+            &env,
             Binary::CreateSource,
             create(),
             expected,
@@ -251,30 +251,30 @@ async fn a_source_that_airbyte_does_not_want_is_rejected() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_too_large() {
-    let world = World::new().await;
+async fn rejects_body_over_limit() {
+    let env = TestEnv::new().await;
     let too_large = (413, "payload-too-large");
     let event = mint().body(format!("{{}}{}", " ".repeat(64 * 1024)));
-    problem(&world, Binary::MintToken, event, too_large, &[]).await;
+    problem(&env, Binary::MintToken, event, too_large, &[]).await;
     let event = create().body(format!("{}{}", faker_source(), " ".repeat(1024 * 1024)));
-    problem(&world, Binary::CreateSource, event, too_large, &[]).await;
+    problem(&env, Binary::CreateSource, event, too_large, &[]).await;
 }
 
 #[tokio::test]
-async fn airbytes_rate_limit_is_passed_on() {
-    let world = World::new().await;
+async fn reports_rate_limit() {
+    let env = TestEnv::new().await;
     let limited = (429, "rate-limited");
-    world.airbyte_answers(
+    env.respond(
         Route::WidgetToken,
         CannedResponse::new(429).header("retry-after", "17"),
     );
-    problem(&world, Binary::MintToken, mint(), limited, &[WIDGET_TOKEN]).await;
-    world.airbyte_answers(
+    problem(&env, Binary::MintToken, mint(), limited, &[WIDGET_TOKEN]).await;
+    env.respond(
         Route::Sources,
         CannedResponse::new(429).header("retry-after", "17"),
     );
     problem(
-        &world,
+        &env,
         Binary::CreateSource,
         create(),
         limited,
@@ -284,32 +284,32 @@ async fn airbytes_rate_limit_is_passed_on() {
 }
 
 #[tokio::test]
-async fn a_mint_that_airbyte_fails_is_an_upstream_error() {
-    let world = World::new().await;
+async fn reports_failed_mint_as_upstream_error() {
+    let env = TestEnv::new().await;
     for status in [
         300, 301, 302, 303, 307, 308, 400, 404, 409, 418, 422, 500, 501, 507,
     ] {
-        world.airbyte_answers(
+        env.respond(
             Route::WidgetToken,
             CannedResponse::new(status).header("location", "https://elsewhere.example/"),
         );
-        minting_fails(&world, (502, "upstream-error")).await;
+        minting_fails(&env, (502, "upstream-error")).await;
     }
 }
 
 #[tokio::test]
-async fn a_create_that_airbyte_fails_is_an_upstream_error() {
-    let world = World::new().await;
+async fn reports_failed_create_as_upstream_error() {
+    let env = TestEnv::new().await;
     for status in [
         300, 301, 302, 303, 307, 308, 402, 405, 408, 418, 500, 501, 502, 503, 504,
     ] {
-        world.airbyte_answers(
+        env.respond(
             Route::Sources,
             CannedResponse::new(status).header("location", "https://elsewhere.example/"),
         );
         let expected = (502, "upstream-error");
         let problem = problem(
-            &world,
+            &env,
             Binary::CreateSource,
             create(),
             expected,
@@ -324,7 +324,7 @@ async fn a_create_that_airbyte_fails_is_an_upstream_error() {
 }
 
 #[tokio::test]
-async fn an_answer_to_a_mint_that_cannot_be_understood_is_an_upstream_error() {
+async fn reports_invalid_mint_response() {
     let expiry = OffsetDateTime::now_utc() + time::Duration::HOUR;
     let with_expiry = |expires: Value| {
         let mut claims = token::scoped_claims(Uuid::new_v4(), "alice", expiry);
@@ -352,21 +352,21 @@ async fn an_answer_to_a_mint_that_cannot_be_understood_is_an_upstream_error() {
         [b"{\"\xff\":1,", &whole.as_bytes()[1..]].concat(),
         format!("{whole}{}", " ".repeat(1024 * 1024)).into_bytes(),
     ];
-    let world = World::new().await;
+    let env = TestEnv::new().await;
     for body in bodies {
-        world.airbyte_answers(
+        env.respond(
             Route::WidgetToken,
             CannedResponse::new(200)
                 .header("content-type", "application/json")
                 .body(body),
         );
-        minting_fails(&world, (502, "upstream-error")).await;
+        minting_fails(&env, (502, "upstream-error")).await;
     }
 }
 
 #[tokio::test]
-async fn an_answer_to_a_create_that_cannot_be_understood_is_an_upstream_error() {
-    let world = World::new().await;
+async fn reports_invalid_create_response() {
+    let env = TestEnv::new().await;
     let large = format!("{{}}{}", " ".repeat(1024 * 1024)).into_bytes();
     for body in [
         b"".to_vec(),
@@ -380,7 +380,7 @@ async fn an_answer_to_a_create_that_cannot_be_understood_is_an_upstream_error() 
         b"[{\"id\":\"1\"}]".to_vec(),
         large,
     ] {
-        world.airbyte_answers(
+        env.respond(
             Route::Sources,
             CannedResponse::new(200)
                 .header("content-type", "application/json")
@@ -388,7 +388,7 @@ async fn an_answer_to_a_create_that_cannot_be_understood_is_an_upstream_error() 
         );
         let expected = (502, "upstream-error");
         let problem = problem(
-            &world,
+            &env,
             Binary::CreateSource,
             create(),
             expected,
@@ -403,26 +403,25 @@ async fn an_answer_to_a_create_that_cannot_be_understood_is_an_upstream_error() 
 }
 
 #[tokio::test]
-async fn an_unreachable_airbyte_is_an_upstream_error() {
-    let world = World::new().await;
-    world.airbyte.refuse_connections().await.unwrap();
+async fn reports_unreachable_airbyte() {
+    let env = TestEnv::new().await;
+    env.airbyte.refuse_connections().await.unwrap();
     for (binary, event) in [
         (Binary::MintToken, mint()),
         (Binary::CreateSource, create()),
     ] {
-        problem(&world, binary, event, (502, "upstream-error"), &[]).await;
+        problem(&env, binary, event, (502, "upstream-error"), &[]).await;
     }
 }
 
 #[tokio::test]
-async fn a_rejected_credential_is_said_to_be_rejected() {
-    let world = World::new().await;
-    world
-        .airbyte
+async fn reports_rejected_organization_token() {
+    let env = TestEnv::new().await;
+    env.airbyte
         .set_organization_tokens(vec!["another".to_owned()]);
     let rejected = (502, "credential-rejected");
     problem(
-        &world,
+        &env,
         Binary::MintToken,
         mint(),
         rejected,
@@ -430,7 +429,7 @@ async fn a_rejected_credential_is_said_to_be_rejected() {
     )
     .await;
     problem(
-        &world,
+        &env,
         Binary::CreateSource,
         create(),
         rejected,
@@ -438,9 +437,9 @@ async fn a_rejected_credential_is_said_to_be_rejected() {
     )
     .await;
 
-    world.airbyte_answers(Route::WidgetToken, CannedResponse::new(403));
+    env.respond(Route::WidgetToken, CannedResponse::new(403));
     problem(
-        &world,
+        &env,
         Binary::MintToken,
         mint(),
         rejected,
@@ -450,12 +449,12 @@ async fn a_rejected_credential_is_said_to_be_rejected() {
 }
 
 #[tokio::test]
-async fn a_rejected_application_is_said_to_be_rejected() {
+async fn reports_rejected_application() {
     let secret = json!({ "client_id": "dev-client-id", "client_secret": "not-the-right-one" });
-    let world = World::with(Options::default(), Secret::create_json(&secret).await).await;
+    let env = TestEnv::with(Options::default(), Secret::create_json(&secret).await).await;
     let rejected = (502, "credential-rejected");
     problem(
-        &world,
+        &env,
         Binary::MintToken,
         mint(),
         rejected,
@@ -465,26 +464,21 @@ async fn a_rejected_application_is_said_to_be_rejected() {
 }
 
 #[tokio::test]
-async fn an_airbyte_that_does_not_answer_in_time_is_a_timeout() {
-    let world = World::new().await;
-    world
-        .airbyte
-        .inject(Fault::new(Route::WidgetToken, FaultKind::Hang));
+async fn reports_upstream_timeout() {
+    let env = TestEnv::new().await;
+    env.inject(Route::WidgetToken, FaultKind::Hang);
     problem(
-        &world,
+        &env,
         Binary::MintToken,
         mint(),
         (504, "upstream-timeout"),
         &[WIDGET_TOKEN],
     )
     .await;
-    world.airbyte.clear_faults();
-    world
-        .airbyte
-        .inject(Fault::new(Route::Sources, FaultKind::Hang));
+    env.inject(Route::Sources, FaultKind::Hang);
     let timeout = (504, "upstream-timeout");
     let problem = problem(
-        &world,
+        &env,
         Binary::CreateSource,
         create(),
         timeout,
@@ -498,26 +492,25 @@ async fn an_airbyte_that_does_not_answer_in_time_is_a_timeout() {
 }
 
 #[tokio::test]
-async fn a_credential_that_cannot_be_read_is_unavailable() {
-    let world = World::new().await;
+async fn reports_unavailable_credential() {
+    let env = TestEnv::new().await;
     let unavailable = (503, "credential-unavailable");
     for fault in [
-        SecretsManager::refusal(400, "AccessDeniedException"),
-        SecretsManager::refusal(400, "ResourceNotFoundException"),
-        SecretsManager::refusal(400, "DecryptionFailure"),
-        SecretsManager::refusal(500, "InternalServiceError"),
+        SecretsManager::error(400, "AccessDeniedException"),
+        SecretsManager::error(400, "ResourceNotFoundException"),
+        SecretsManager::error(400, "DecryptionFailure"),
+        SecretsManager::error(500, "InternalServiceError"),
         FaultKind::ResetBeforeResponse,
     ] {
-        world.secrets_manager.inject(fault);
-        problem(&world, Binary::MintToken, mint(), unavailable, &[]).await;
-        problem(&world, Binary::CreateSource, create(), unavailable, &[]).await;
+        env.secrets_manager.inject(fault);
+        problem(&env, Binary::MintToken, mint(), unavailable, &[]).await;
+        problem(&env, Binary::CreateSource, create(), unavailable, &[]).await;
     }
-    world.secrets_manager.clear_faults();
-    world
-        .secret
+    env.secrets_manager.clear_faults();
+    env.secret
         .put(r#"{"organization-token": "misspelt"}"#)
         .await;
-    problem(&world, Binary::MintToken, mint(), unavailable, &[]).await;
-    world.secret.delete().await;
-    problem(&world, Binary::MintToken, mint(), unavailable, &[]).await;
+    problem(&env, Binary::MintToken, mint(), unavailable, &[]).await;
+    env.secret.delete().await;
+    problem(&env, Binary::MintToken, mint(), unavailable, &[]).await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use airbyte_sim::{Airbyte, CannedResponse, Fault, FaultKind, Options, Route};
 use e2e::tls::BrokenTls;
 use e2e::{
-    Binary, Environment, Event, Function, Gate, Secret, SecretsManager, World, faker_source, token,
+    Binary, Config, Event, Function, Gate, Secret, SecretsManager, TestEnv, faker_source, token,
 };
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -125,15 +125,15 @@ fn trouble(name: &str, upstream: Upstream, elsewhere: &str) -> Trouble {
             .format(&format)
             .unwrap()
     };
-    let answer = match name {
+    let response = match name {
         "none" => return Trouble::None,
         "half a second late" => return Trouble::Kind(FaultKind::Delay(Duration::from_millis(500))),
         "connection refused" => return Trouble::Refused,
         "TLS: answers in the clear" => return Trouble::TlsPlainText,
         "TLS: nobody vouches for it" => return Trouble::TlsUntrusted,
-        "reset before the answer" => return Trouble::Kind(FaultKind::ResetBeforeResponse),
-        "reset amid the answer" => return Trouble::Kind(FaultKind::ResetMidResponse),
-        "closed before the answer" => return Trouble::Kind(FaultKind::CloseBeforeResponse),
+        "reset before the response" => return Trouble::Kind(FaultKind::ResetBeforeResponse),
+        "reset amid the response" => return Trouble::Kind(FaultKind::ResetMidResponse),
+        "closed before the response" => return Trouble::Kind(FaultKind::CloseBeforeResponse),
         "hang" => return Trouble::Kind(FaultKind::Hang),
         "drip" => {
             return Trouble::Kind(FaultKind::Drip {
@@ -164,7 +164,7 @@ fn trouble(name: &str, upstream: Upstream, elsewhere: &str) -> Trouble {
             ),
         },
     };
-    Trouble::Kind(FaultKind::Respond(answer))
+    Trouble::Kind(FaultKind::Respond(response))
 }
 
 /// A refusal that says why, in Airbyte's words and in Secrets Manager's.
@@ -248,11 +248,11 @@ async fn bring_about(upstream: Upstream, fault: &str) -> Seen {
 }
 
 /// The status, the problem's type and how often the upstream was called.
-fn cell(answer: &e2e::Answer, calls: Option<usize>) -> String {
-    let mut cell = answer.status.to_string();
-    if answer.status >= 400 {
-        let kind = answer.body["type"].as_str().unwrap_or("no type");
-        let _ = answer.problem(answer.status, kind);
+fn cell(response: &e2e::Response, calls: Option<usize>) -> String {
+    let mut cell = response.status.to_string();
+    if response.status >= 400 {
+        let kind = response.body["type"].as_str().unwrap_or("no type");
+        response.expect_problem(response.status, kind);
         cell = format!("{cell} {kind}");
     }
     match calls {
@@ -267,9 +267,8 @@ fn mint() -> Event {
 
 /// Secrets Manager fails from the start.
 async fn secret(trouble: &Trouble) -> Seen {
-    let world = World::new().await;
-    let gate = Gate::shut(&world.secrets_manager.url());
-    gate.open();
+    let env = TestEnv::new().await;
+    let gate = Gate::opened(&env.secrets_manager.url());
     let tls = match trouble {
         Trouble::TlsPlainText => Some(BrokenTls::plain_text().await),
         Trouble::TlsUntrusted => Some(BrokenTls::untrusted().await),
@@ -277,24 +276,21 @@ async fn secret(trouble: &Trouble) -> Seen {
     };
     let url = tls.as_ref().map_or_else(|| gate.url(), BrokenTls::url);
     // The read at start-up fails quickly, whatever the fault.
-    world
-        .secrets_manager
-        .inject(SecretsManager::refusal(400, "ResourceNotFoundException"));
-    let environment = world
-        .environment()
-        .with("AWS_ENDPOINT_URL_SECRETS_MANAGER", &url);
-    let function = Function::start(Binary::MintToken, &environment).await;
-    world.secrets_manager.clear_faults();
+    env.secrets_manager
+        .inject(SecretsManager::error(400, "ResourceNotFoundException"));
+    let config = env.config().with("AWS_ENDPOINT_URL_SECRETS_MANAGER", &url);
+    let function = Function::start(Binary::MintToken, &config).await;
+    env.secrets_manager.clear_faults();
     match trouble {
         Trouble::Refused => gate.close().await,
-        Trouble::Kind(kind) => world.secrets_manager.inject(kind.clone()),
+        Trouble::Kind(kind) => env.secrets_manager.inject(kind.clone()),
         Trouble::None | Trouble::TlsPlainText | Trouble::TlsUntrusted => {}
     }
 
-    let reads = world.secrets_manager.reads();
-    let answer = function.invoke_with_deadline(mint(), DEADLINE).await;
-    assert!(world.secrets_manager.reads() - reads <= 3);
-    assert_eq!(world.airbyte.requests().is_empty(), answer.status != 200);
+    let reads = env.secrets_manager.reads();
+    let response = function.invoke_with_timeout(mint(), DEADLINE).await;
+    assert!(env.secrets_manager.reads() - reads <= 3);
+    assert_eq!(env.airbyte.requests().is_empty(), response.status != 200);
 
     if let Some(tls) = tls {
         // That does not heal. It does no harm either.
@@ -303,65 +299,61 @@ async fn secret(trouble: &Trouble) -> Seen {
             0,
             "something was sent to whom nobody vouches for"
         );
-        let _ = function
-            .invoke_with_deadline(mint(), DEADLINE)
+        function
+            .invoke_with_timeout(mint(), DEADLINE)
             .await
-            .problem(503, "credential-unavailable");
+            .expect_problem(503, "credential-unavailable");
     } else {
-        world.secrets_manager.clear_faults();
+        env.secrets_manager.clear_faults();
         if matches!(trouble, Trouble::Refused) {
             gate.open();
         }
-        let _ = function
-            .invoke_with_deadline(mint(), DEADLINE)
+        function
+            .invoke_with_timeout(mint(), DEADLINE)
             .await
-            .success(200);
+            .expect_success(200);
     }
     Seen {
-        cell: cell(&answer, None),
-        took: answer.took,
+        cell: cell(&response, None),
+        took: response.elapsed,
     }
 }
 
 /// Secrets Manager fails when it is time to read the secret again.
 async fn secret_held(trouble: &Trouble) -> Seen {
-    let world = World::new().await;
-    let gate = Gate::shut(&world.secrets_manager.url());
-    gate.open();
-    let environment = world
-        .environment()
+    let env = TestEnv::new().await;
+    let gate = Gate::opened(&env.secrets_manager.url());
+    let config = env
+        .config()
         .with("AWS_ENDPOINT_URL_SECRETS_MANAGER", &gate.url())
         .with("SECRET_TTL_SECONDS", "1");
     let started = Instant::now();
-    let function = Function::start(Binary::MintToken, &environment).await;
+    let function = Function::start(Binary::MintToken, &config).await;
     let old = Instant::now() + Duration::from_millis(1100);
-    assert_eq!(world.secrets_manager.reads(), 1, "{:?}", started.elapsed());
+    assert_eq!(env.secrets_manager.reads(), 1, "{:?}", started.elapsed());
     match trouble {
         Trouble::Refused => gate.close().await,
-        Trouble::Kind(kind) => world.secrets_manager.inject(kind.clone()),
+        Trouble::Kind(kind) => env.secrets_manager.inject(kind.clone()),
         Trouble::None | Trouble::TlsPlainText | Trouble::TlsUntrusted => {}
     }
     // Its time to live has to pass.
     sleep_until(old).await;
 
-    let answer = function.invoke_with_deadline(mint(), DEADLINE).await;
+    let response = function.invoke_with_timeout(mint(), DEADLINE).await;
     if !matches!(trouble, Trouble::Refused) {
         assert!(
-            (2..=4).contains(&world.secrets_manager.reads()),
+            (2..=4).contains(&env.secrets_manager.reads()),
             "it was not read again, or too often"
         );
     }
-    let healthy = function
-        .json_logs()
-        .iter()
-        .all(|line| line["level"] == "INFO");
+    let healthy = function.logs().iter().all(|line| line["level"] == "INFO");
     let harmless = match trouble {
         Trouble::None | Trouble::Kind(FaultKind::Delay(_)) => true,
-        Trouble::Kind(FaultKind::Respond(answer)) => {
-            answer.status == 200
-                && serde_json::from_slice::<Value>(&answer.body)
+        Trouble::Kind(FaultKind::Respond(response)) => {
+            response.status == 200
+                && serde_json::from_slice::<Value>(&response.body)
                     .is_ok_and(|body| body["SecretString"].is_string())
-                && answer.body.len() < 1024 * 1024
+                && response.body.len() < 1024 * 1024
         }
         _ => false,
     };
@@ -372,8 +364,8 @@ async fn secret_held(trouble: &Trouble) -> Seen {
         function.output()
     );
     Seen {
-        cell: cell(&answer, None),
-        took: answer.took,
+        cell: cell(&response, None),
+        took: response.elapsed,
     }
 }
 
@@ -385,11 +377,11 @@ async fn airbyte(upstream: Upstream, trouble: Trouble) -> Seen {
         }
         _ => "dev-organization-token",
     };
-    let world = World::with_secret(Secret::create(credential).await).await;
+    let env = TestEnv::with_secret(Secret::create(credential).await).await;
     let (binary, event) = match upstream {
         Upstream::Source => {
             let mut body = faker_source();
-            body["token"] = json!(token::mint(&world.airbyte, "alice").await);
+            body["token"] = json!(token::mint(&env.airbyte, "alice").await);
             (Binary::CreateSource, Event::create_source("alice", &body))
         }
         _ => (Binary::MintToken, mint()),
@@ -409,28 +401,28 @@ async fn airbyte(upstream: Upstream, trouble: Trouble) -> Seen {
         Trouble::TlsUntrusted => Some(BrokenTls::untrusted().await),
         _ => None,
     };
-    let environment = match &tls {
-        Some(tls) => world.environment().with("AIRBYTE_API_URL", &tls.url()),
-        None => world.environment(),
+    let config = match &tls {
+        Some(tls) => env.config().with("AIRBYTE_API_URL", &tls.url()),
+        None => env.config(),
     };
     // An exchange at start-up fails quickly, so that there is one to be made in the request.
-    world.airbyte_answers(Route::ApplicationToken, CannedResponse::new(400));
-    let function = Function::start(binary, &environment).await;
-    world.airbyte.clear_faults();
-    accept_right_answer(&world, &trouble);
+    env.respond(Route::ApplicationToken, CannedResponse::new(400));
+    let function = Function::start(binary, &config).await;
+    env.airbyte.clear_faults();
+    accept_right_answer(&env, &trouble);
     let refused = matches!(trouble, Trouble::Refused);
     match trouble {
-        Trouble::Refused => world.airbyte.refuse_connections().await.unwrap(),
-        Trouble::Kind(kind) => world.airbyte.inject(Fault::new(route, kind)),
+        Trouble::Refused => env.airbyte.refuse_connections().await.unwrap(),
+        Trouble::Kind(kind) => env.airbyte.inject(Fault::new(route, kind)),
         Trouble::None | Trouble::TlsPlainText | Trouble::TlsUntrusted => {}
     }
-    world.airbyte.clear_requests();
+    env.airbyte.clear_requests();
 
-    let answer = function.invoke_with_deadline(&event, DEADLINE).await;
+    let response = function.invoke_with_timeout(&event, DEADLINE).await;
     let path = upstream.path().expect("a route of Airbyte's");
     let seen = Seen {
-        cell: cell(&answer, Some(calls(&world.airbyte, path).len())),
-        took: answer.took,
+        cell: cell(&response, Some(calls(&env.airbyte, path).len())),
+        took: response.elapsed,
     };
 
     if let Some(tls) = tls {
@@ -446,7 +438,7 @@ async fn airbyte(upstream: Upstream, trouble: Trouble) -> Seen {
             "it was tried again, in vain: {} connections",
             tls.connections()
         );
-        let logs = function.json_logs();
+        let logs = function.logs();
         assert!(
             logs.iter().any(
                 |line| line["message"] == "no TLS connection to Airbyte comes about"
@@ -455,127 +447,123 @@ async fn airbyte(upstream: Upstream, trouble: Trouble) -> Seen {
             "the owner is not told why: {}",
             function.output()
         );
-        let _ = function
-            .invoke_with_deadline(&event, DEADLINE)
+        function
+            .invoke_with_timeout(&event, DEADLINE)
             .await
-            .problem(502, "upstream-error");
+            .expect_problem(502, "upstream-error");
     } else {
-        world.airbyte.clear_faults();
+        env.airbyte.clear_faults();
         if refused {
-            world.airbyte.accept_connections().await.unwrap();
+            env.airbyte.accept_connections().await.unwrap();
         }
-        let _ = function
-            .invoke_with_deadline(&event, DEADLINE)
+        function
+            .invoke_with_timeout(&event, DEADLINE)
             .await
-            .success(success);
+            .expect_success(success);
     }
     seen
 }
 
 /// Makes the simulator accept the application token in an ordered answer, if there is one.
-fn accept_right_answer(world: &World, trouble: &Trouble) {
-    let Trouble::Kind(FaultKind::Respond(answer)) = trouble else {
+fn accept_right_answer(env: &TestEnv, trouble: &Trouble) {
+    let Trouble::Kind(FaultKind::Respond(response)) = trouble else {
         return;
     };
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     if let Some(token) = body["access_token"].as_str() {
-        world
-            .airbyte
+        env.airbyte
             .set_organization_tokens(vec![token.to_owned(), "dev-organization-token".to_owned()]);
     }
 }
 
 #[tokio::test]
-async fn secrets_manager_fails_before_there_is_a_value() {
+async fn matches_secret_column() {
     column(Upstream::Secret).await;
 }
 
 #[tokio::test]
-async fn secrets_manager_fails_while_there_is_a_value() {
+async fn matches_cached_secret_column() {
     column(Upstream::SecretHeld).await;
 }
 
 #[tokio::test]
-async fn the_exchange_of_an_application_fails() {
+async fn matches_application_token_column() {
     column(Upstream::ApplicationToken).await;
 }
 
 #[tokio::test]
-async fn the_minting_of_a_token_fails() {
+async fn matches_widget_token_column() {
     column(Upstream::WidgetToken).await;
 }
 
 #[tokio::test]
-async fn the_creation_of_a_source_fails() {
+async fn matches_source_column() {
     column(Upstream::Source).await;
 }
 
 #[tokio::test]
-async fn an_answer_comes_before_any_deadline_however_short() {
-    let world = World::new().await;
-    world
-        .airbyte
-        .inject(Fault::new(Route::Any, FaultKind::Hang));
-    let (mint_token, create_source) = (world.mint_token().await, world.create_source().await);
+async fn responds_before_any_deadline() {
+    let env = TestEnv::new().await;
+    env.inject(Route::Any, FaultKind::Hang);
+    let (mint_token, create_source) = (env.mint_token().await, env.create_source().await);
     for millis in [600, 800, 1000, 2000] {
         let deadline = Duration::from_millis(millis);
-        let minted = mint_token.invoke_with_deadline(mint(), deadline).await;
+        let minted = mint_token.invoke_with_timeout(mint(), deadline).await;
         let created = create_source
-            .invoke_with_deadline(Event::create_source("alice", &faker_source()), deadline)
+            .invoke_with_timeout(Event::create_source("alice", &faker_source()), deadline)
             .await;
-        for answer in [minted, created] {
-            let _ = answer.problem(504, "upstream-timeout");
+        for response in [minted, created] {
+            response.expect_problem(504, "upstream-timeout");
             assert!(
-                answer.took + RESERVE / 2 < deadline,
-                "{deadline:?}: {answer:?}"
+                response.elapsed + RESERVE / 2 < deadline,
+                "{deadline:?}: {response:?}"
             );
         }
     }
 }
 
 #[tokio::test]
-async fn a_deadline_that_is_as_good_as_over_still_gets_an_answer() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
-    let answer = function
-        .invoke_with_deadline(mint(), Duration::from_millis(400))
+async fn responds_when_deadline_is_nearly_over() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
+    let response = function
+        .invoke_with_timeout(mint(), Duration::from_millis(400))
         .await;
-    let _ = answer.problem(504, "upstream-timeout");
-    let _ = function.invoke(mint()).await.success(200);
+    response.expect_problem(504, "upstream-timeout");
+    function.invoke(mint()).await.expect_success(200);
 }
 
 #[tokio::test]
-async fn a_credential_is_sent_to_airbyte_alone() {
+async fn never_follows_redirects() {
     // Redirects that are not followed are in the table; here is what a redirect would carry.
     let elsewhere = Airbyte::start(Options::default()).await.unwrap();
     for path in [WIDGET_TOKEN, SOURCES, APPLICATION_TOKEN] {
-        let world = World::with_secret(
+        let env = TestEnv::with_secret(
             Secret::create(r#"{"client_id":"dev-client-id","client_secret":"dev-client-secret"}"#)
                 .await,
         )
         .await;
-        let function = world.create_source().await;
+        let function = env.create_source().await;
         let location = format!("{}{path}", elsewhere.url());
         for status in [301, 302, 303, 307, 308] {
-            world.airbyte.clear_faults();
             let redirect = FaultKind::Respond(
                 CannedResponse::new(status).header("location", location.clone()),
             );
-            world.airbyte.inject(Fault::new(Route::Any, redirect));
-            let answer = function
+            env.inject(Route::Any, redirect);
+            let response = function
                 .invoke(Event::create_source("alice", &faker_source()))
                 .await;
-            let _ = answer.problem(502, "upstream-error");
+            response.expect_problem(502, "upstream-error");
         }
     }
     assert_eq!(elsewhere.connections(), 0);
 }
 
 #[tokio::test]
-async fn proxies_of_the_environment_are_not_asked() {
-    let world = World::new().await;
+async fn ignores_proxy_variables() {
+    let env = TestEnv::new().await;
     let proxy = Airbyte::start(Options::default()).await.unwrap();
-    let mut environment: Environment = world.environment();
+    let mut config: Config = env.config();
     for name in [
         "http_proxy",
         "HTTP_PROXY",
@@ -584,9 +572,9 @@ async fn proxies_of_the_environment_are_not_asked() {
         "all_proxy",
         "ALL_PROXY",
     ] {
-        environment = environment.with(name, &proxy.url());
+        config = config.with(name, &proxy.url());
     }
-    let function = Function::start(Binary::MintToken, &environment).await;
-    let _ = function.invoke(mint()).await.success(200);
+    let function = Function::start(Binary::MintToken, &config).await;
+    function.invoke(mint()).await.expect_success(200);
     assert_eq!(proxy.connections(), 0);
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use e2e::{Binary, Environment, Event, FAKER, Function, World, faker_source, token};
+use e2e::{Binary, Config, Event, FAKER, Function, TestEnv, faker_source, token};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -18,26 +18,30 @@ fn good(binary: Binary) -> Event {
 }
 
 async fn assert_works(function: &Function, binary: Binary) {
-    let answer = function.invoke(good(binary)).await;
-    assert!(answer.status < 300, "{answer:?}");
+    let response = function.invoke(good(binary)).await;
+    assert!(response.status < 300, "{response:?}");
 }
 
 /// Checks that an event is refused as a client's mistake, and soon.
 async fn assert_refused(function: &Function, event: &str) {
-    let answer = function.invoke(event).await;
+    let response = function.invoke(event).await;
     assert!(
-        (400..500).contains(&answer.status),
-        "{event:.300}: {answer:?}"
+        (400..500).contains(&response.status),
+        "{event:.300}: {response:?}"
     );
-    let _ = answer.problem(
-        answer.status,
-        answer.body["type"].as_str().unwrap_or_default(),
+    response.expect_problem(
+        response.status,
+        response.body["type"].as_str().unwrap_or_default(),
     );
-    assert!(answer.took < SOON, "{event:.300}: {:?}", answer.took);
     assert!(
-        answer.raw.len() < 64 * 1024,
-        "{event:.300}: {} bytes of answer",
-        answer.raw.len()
+        response.elapsed < SOON,
+        "{event:.300}: {:?}",
+        response.elapsed
+    );
+    assert!(
+        response.text.len() < 64 * 1024,
+        "{event:.300}: {} bytes of response",
+        response.text.len()
     );
 }
 
@@ -49,7 +53,7 @@ fn with(binary: Binary, pointer: &str, value: &str) -> String {
 }
 
 #[tokio::test]
-async fn events_that_are_no_http_requests_are_refused() {
+async fn rejects_events_of_other_kinds() {
     let events = [
         "null",
         "true",
@@ -69,20 +73,20 @@ async fn events_that_are_no_http_requests_are_refused() {
         r#"{"requestContext":{"authorizer":"\ud800"}}"#,
         r#"{"requestContext":{},"requestContext":{}}"#,
     ];
-    let world = World::new().await;
+    let env = TestEnv::new().await;
     for binary in Binary::ALL {
-        let function = world.start(binary).await;
+        let function = env.start(binary).await;
         for event in events {
             assert_refused(&function, event).await;
         }
-        assert!(world.airbyte.requests().is_empty());
+        assert!(env.airbyte.requests().is_empty());
         assert_works(&function, binary).await;
-        world.airbyte.clear_requests();
+        env.airbyte.clear_requests();
     }
 }
 
 #[tokio::test]
-async fn parts_of_an_event_of_the_wrong_type_are_refused() {
+async fn rejects_event_fields_of_wrong_type() {
     let strange = [
         "17",
         "true",
@@ -93,9 +97,9 @@ async fn parts_of_an_event_of_the_wrong_type_are_refused() {
         r#"{"a":"\udfff"}"#,
         "1e999",
     ];
-    let world = World::new().await;
+    let env = TestEnv::new().await;
     for binary in Binary::ALL {
-        let function = world.start(binary).await;
+        let function = env.start(binary).await;
         for value in strange {
             for pointer in [
                 "/headers/origin",
@@ -119,14 +123,14 @@ async fn parts_of_an_event_of_the_wrong_type_are_refused() {
                 "/version",
                 "/isBase64Encoded",
             ] {
-                let answer = function.invoke(with(binary, pointer, value)).await;
-                assert!(answer.status < 500, "{pointer} {value}: {answer:?}");
+                let response = function.invoke(with(binary, pointer, value)).await;
+                assert!(response.status < 500, "{pointer} {value}: {response:?}");
             }
         }
         assert_works(&function, binary).await;
     }
     // Those of the last kind may have been served; nobody was who they are not.
-    for exchange in world.airbyte.requests() {
+    for exchange in env.airbyte.requests() {
         let body = exchange.json().unwrap();
         assert!(
             body.get("externalUserId")
@@ -186,9 +190,9 @@ fn costly_bodies() -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn a_costly_body_costs_no_more_than_its_size() {
-    let world = World::new().await;
-    let function = world.create_source().await;
+async fn bounds_cost_of_hostile_bodies() {
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
     for (name, body) in costly_bodies() {
         assert!(
             body.len() <= 1024 * 1024 && body.len() > 512 * 1024,
@@ -198,23 +202,23 @@ async fn a_costly_body_costs_no_more_than_its_size() {
         let event = Event::create_source("alice", &json!({})).body(body);
         assert_refused(&function, &event.to_string()).await;
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
     let peak = peak_memory(&function);
     assert!(peak < 100 * 1024, "{peak} KiB of memory at the peak");
     assert_works(&function, Binary::CreateSource).await;
 }
 
 #[tokio::test]
-async fn an_event_of_lambdas_full_size_is_refused() {
+async fn rejects_events_of_maximum_size() {
     // 6 MB, of which base64 is three quarters.
     let text = "{\"a\":".repeat(1_100_000);
     let bytes = &text.as_bytes()[..4_100_000];
-    let world = World::new().await;
+    let env = TestEnv::new().await;
     for binary in Binary::ALL {
-        let function = world.start(binary).await;
+        let function = env.start(binary).await;
         for event in [good(binary).body(&text), good(binary).base64_body(bytes)] {
-            let answer = function.invoke(event).await;
-            let _ = answer.problem(413, "payload-too-large");
+            let response = function.invoke(event).await;
+            response.expect_problem(413, "payload-too-large");
         }
         assert_works(&function, binary).await;
     }
@@ -235,9 +239,9 @@ fn peak_memory(function: &Function) -> u64 {
 }
 
 #[tokio::test]
-async fn nothing_that_a_caller_sends_becomes_another_header() {
-    let world = World::new().await;
-    let function = world.create_source().await;
+async fn prevents_header_injection_through_tokens() {
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
     let claims = token::scoped_claims(
         Uuid::new_v4(),
         "alice",
@@ -261,12 +265,12 @@ async fn nothing_that_a_caller_sends_becomes_another_header() {
         ] {
             let mut body = faker_source();
             body["token"] = json!(token::opaque(&scoped, "https://cloud.airbyte.com"));
-            let answer = function.invoke(Event::create_source("alice", &body)).await;
-            assert_eq!(answer.status, 400, "{injected:?}: {answer:?}");
-            let _ = answer.problem(400, "invalid-token");
+            let response = function.invoke(Event::create_source("alice", &body)).await;
+            assert_eq!(response.status, 400, "{injected:?}: {response:?}");
+            response.expect_problem(400, "invalid-token");
         }
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 /// A pseudo-random sequence (`SplitMix64`), so that a failure can be repeated by its number.
@@ -331,11 +335,11 @@ fn mutate(value: &mut Value, random: &mut Random) {
 }
 
 #[tokio::test]
-async fn mutated_events_are_answered_and_let_nobody_in_as_another() {
+async fn answers_mutated_events_as_same_user() {
     const EVENTS: u64 = 400;
-    let world = World::new().await;
+    let env = TestEnv::new().await;
     for binary in Binary::ALL {
-        let function = world.start(binary).await;
+        let function = env.start(binary).await;
         let fixtures = match binary {
             Binary::MintToken => [
                 "mint-token-jwt.json",
@@ -351,20 +355,20 @@ async fn mutated_events_are_answered_and_let_nobody_in_as_another() {
         for seed in 0..EVENTS {
             let mut random = Random(seed);
             let mut event = Event::fixture(random.pick(&fixtures))
-                .origin(Environment::ORIGIN)
+                .origin(Config::ORIGIN)
                 .into_json();
             for _ in 0..=random.next(3) {
                 mutate(&mut event, &mut random);
             }
-            let answer = function.invoke(&event).await;
+            let response = function.invoke(&event).await;
             assert!(
-                answer.status < 500 || answer.status == 502,
-                "seed {seed}: {event}\n{answer:?}"
+                response.status < 500 || response.status == 502,
+                "seed {seed}: {event}\n{response:?}"
             );
         }
         assert_works(&function, binary).await;
     }
-    for exchange in world.airbyte.requests() {
+    for exchange in env.airbyte.requests() {
         let body = exchange.json().unwrap();
         let Some(user) = body.get("externalUserId") else {
             continue;
@@ -373,6 +377,6 @@ async fn mutated_events_are_answered_and_let_nobody_in_as_another() {
             user == "alice" || user == "x" || user == "https://evil.example",
             "{body}"
         );
-        assert_eq!(body["allowedOrigin"], Environment::ORIGIN, "{body}");
+        assert_eq!(body["allowedOrigin"], Config::ORIGIN, "{body}");
     }
 }

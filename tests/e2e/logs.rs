@@ -1,13 +1,13 @@
 //! What the functions print: JSON, one object a line, one line for each request that tells what became of it and carries
 //! the metrics.
 
-use airbyte_sim::{CannedResponse, Fault, FaultKind, Route};
-use e2e::{Binary, Event, Function, SecretsManager, World, faker_source};
+use airbyte_sim::{CannedResponse, FaultKind, Route};
+use e2e::{Binary, Event, Function, SecretsManager, TestEnv, faker_source};
 use serde_json::{Value, json};
 
 /// The lines of requests, as opposed to warnings.
 fn request_lines(function: &Function) -> Vec<Value> {
-    let mut lines = function.json_logs();
+    let mut lines = function.logs();
     lines.retain(|line| line.get("outcome").is_some());
     lines
 }
@@ -62,8 +62,8 @@ fn metric(line: &Value, name: &str) -> Option<f64> {
 }
 
 #[tokio::test]
-async fn each_request_is_one_line_that_tells_what_became_of_it() {
-    let world = World::new().await;
+async fn logs_one_line_per_request() {
+    let env = TestEnv::new().await;
     for (binary, event, route, outcome, status, attempts) in [
         (
             Binary::MintToken,
@@ -82,13 +82,13 @@ async fn each_request_is_one_line_that_tells_what_became_of_it() {
             2,
         ),
     ] {
-        let function = world.start(binary).await;
-        let answer = function.invoke(event).await;
+        let function = env.start(binary).await;
+        let response = function.invoke(event).await;
         let lines = request_lines(&function);
         assert_eq!(lines.len(), 1, "{lines:?}");
         let line = &lines[0];
         for (name, value) in [
-            ("requestId", json!(answer.request_id)),
+            ("requestId", json!(response.request_id)),
             ("traceId", json!(Function::trace_id())),
             ("route", json!(route)),
             ("outcome", json!(outcome)),
@@ -115,34 +115,31 @@ async fn each_request_is_one_line_that_tells_what_became_of_it() {
 }
 
 #[tokio::test]
-async fn the_last_status_and_the_number_of_tries_are_those_of_the_request() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
-    let _ = function
+async fn logs_upstream_status_and_attempts() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .success(200);
-    world.airbyte_answers(Route::WidgetToken, CannedResponse::new(503));
-    let _ = function
+        .expect_success(200);
+    env.respond(Route::WidgetToken, CannedResponse::new(503));
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .problem(502, "upstream-error");
-    world.airbyte.clear_faults();
-    world.airbyte.inject(
-        Fault::new(
-            Route::WidgetToken,
-            FaultKind::Respond(CannedResponse::new(503)),
-        )
-        .times(1),
+        .expect_problem(502, "upstream-error");
+    env.inject_times(
+        1,
+        Route::WidgetToken,
+        FaultKind::Respond(CannedResponse::new(503)),
     );
-    let _ = function
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .success(200);
-    let _ = function
+        .expect_success(200);
+    function
         .invoke(Event::mint_token("alice").no_authorizer())
         .await
-        .problem(401, "unauthenticated");
+        .expect_problem(401, "unauthenticated");
 
     let told: Vec<_> = request_lines(&function)
         .iter()
@@ -168,18 +165,18 @@ async fn the_last_status_and_the_number_of_tries_are_those_of_the_request() {
 }
 
 #[tokio::test]
-async fn a_problem_is_told_by_its_type_and_as_an_error_where_the_owner_must_act() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
-    let _ = function
+async fn logs_problem_type_with_level() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
+    function
         .invoke(Event::mint_token("alice").body("x"))
         .await
-        .problem(400, "invalid-request");
-    world.airbyte_answers(Route::WidgetToken, CannedResponse::new(401));
-    let _ = function
+        .expect_problem(400, "invalid-request");
+    env.respond(Route::WidgetToken, CannedResponse::new(401));
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .problem(502, "credential-rejected");
+        .expect_problem(502, "credential-rejected");
 
     let lines = request_lines(&function);
     assert_eq!(
@@ -193,15 +190,15 @@ async fn a_problem_is_told_by_its_type_and_as_an_error_where_the_owner_must_act(
 }
 
 #[tokio::test]
-async fn the_user_appears_as_a_short_hash_that_is_the_same_in_both_functions() {
-    let world = World::new().await;
+async fn logs_user_as_same_hash_in_both_functions() {
+    let env = TestEnv::new().await;
     let mut hashes = Vec::new();
     for (binary, user) in [
         (Binary::MintToken, "alice@example.com"),
         (Binary::CreateSource, "alice@example.com"),
         (Binary::MintToken, "bob@example.com"),
     ] {
-        let function = world.start(binary).await;
+        let function = env.start(binary).await;
         let event = match binary {
             Binary::MintToken => Event::mint_token(user),
             Binary::CreateSource => Event::create_source(user, &faker_source()),
@@ -224,22 +221,22 @@ async fn the_user_appears_as_a_short_hash_that_is_the_same_in_both_functions() {
 }
 
 #[tokio::test]
-async fn metrics_are_embedded_in_the_line_and_the_alarmed_ones_are_sent() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
-    let _ = function
+async fn embeds_metrics_in_request_line() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .success(200);
-    world.airbyte_answers(Route::WidgetToken, CannedResponse::new(401));
-    let _ = function
+        .expect_success(200);
+    env.respond(Route::WidgetToken, CannedResponse::new(401));
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .problem(502, "credential-rejected");
-    let _ = function
+        .expect_problem(502, "credential-rejected");
+    function
         .invoke(Event::mint_token("alice").body("x"))
         .await
-        .problem(400, "invalid-request");
+        .expect_problem(400, "invalid-request");
 
     let lines = request_lines(&function);
     for line in &lines {
@@ -254,21 +251,20 @@ async fn metrics_are_embedded_in_the_line_and_the_alarmed_ones_are_sent() {
 }
 
 #[tokio::test]
-async fn a_secret_that_cannot_be_read_is_counted_and_warned_of() {
-    let world = World::new().await;
-    world
-        .secrets_manager
-        .inject(SecretsManager::refusal(400, "AccessDeniedException"));
-    let function = world.mint_token().await;
-    let _ = function
+async fn counts_and_warns_of_unreadable_secret() {
+    let env = TestEnv::new().await;
+    env.secrets_manager
+        .inject(SecretsManager::error(400, "AccessDeniedException"));
+    let function = env.mint_token().await;
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .problem(503, "credential-unavailable");
+        .expect_problem(503, "credential-unavailable");
 
     let line = &request_lines(&function)[0];
     assert_eq!(metric(line, "CredentialUnavailable"), Some(1.0));
     let warnings: Vec<_> = function
-        .json_logs()
+        .logs()
         .into_iter()
         .filter(|line| line["level"] == "WARN")
         .collect();
@@ -282,32 +278,30 @@ async fn a_secret_that_cannot_be_read_is_counted_and_warned_of() {
 }
 
 #[tokio::test]
-async fn requests_are_told_at_every_level_and_nothing_else_below_it() {
-    let world = World::new().await;
-    world
-        .secrets_manager
-        .inject_times(1, SecretsManager::refusal(400, "AccessDeniedException"));
+async fn logs_requests_at_every_level() {
+    let env = TestEnv::new().await;
+    env.secrets_manager
+        .inject_times(1, SecretsManager::error(400, "AccessDeniedException"));
     for (name, value) in [
         ("RUST_LOG", "error"),
         ("AWS_LAMBDA_LOG_LEVEL", "ERROR"),
         ("AWS_LAMBDA_LOG_LEVEL", "FATAL"),
     ] {
-        let function =
-            Function::start(Binary::MintToken, &world.environment().with(name, value)).await;
-        let _ = function
+        let function = Function::start(Binary::MintToken, &env.config().with(name, value)).await;
+        function
             .invoke(Event::mint_token("alice"))
             .await
-            .success(200);
-        assert_eq!(function.json_logs().len(), 1, "{}", function.output());
+            .expect_success(200);
+        assert_eq!(function.logs().len(), 1, "{}", function.output());
     }
 }
 
 #[tokio::test]
-async fn a_level_that_is_none_stops_the_start() {
-    let world = World::new().await;
+async fn rejects_invalid_log_level() {
+    let env = TestEnv::new().await;
     for name in ["RUST_LOG", "AWS_LAMBDA_LOG_LEVEL"] {
-        let environment = world.environment().with(name, "loud");
-        let Err(exit) = Function::try_start(Binary::MintToken, &environment).await else {
+        let config = env.config().with(name, "loud");
+        let Err(exit) = Function::try_start(Binary::MintToken, &config).await else {
             panic!("it starts with {name}=loud");
         };
         assert!(!exit.status.success(), "{exit}");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use e2e::{Binary, Event, Function, World, faker_source};
+use e2e::{Binary, Event, Function, TestEnv, faker_source};
 
 /// More users than `create-source` keeps tokens for, so that its memory is as full as it gets.
 const WARM_UP: u32 = 1_100;
@@ -12,18 +12,18 @@ const INVOCATIONS: u32 = 1_700;
 const MAX_GROWTH: u64 = 256;
 
 #[tokio::test]
-async fn mint_token_keeps_its_size() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
+async fn mint_token_memory_stays_bounded() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
     let before = invoke(&function, Binary::MintToken, 0..WARM_UP).await;
     let after = invoke(&function, Binary::MintToken, WARM_UP..INVOCATIONS).await;
     after.is_no_more_than(&before);
 }
 
 #[tokio::test]
-async fn create_source_keeps_its_size() {
-    let world = World::new().await;
-    let function = world.create_source().await;
+async fn create_source_memory_stays_bounded() {
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
     let before = invoke(&function, Binary::CreateSource, 0..WARM_UP).await;
     let after = invoke(&function, Binary::CreateSource, WARM_UP..INVOCATIONS).await;
     after.is_no_more_than(&before);
@@ -72,7 +72,7 @@ async fn invoke(function: &Function, binary: Binary, users: std::ops::Range<u32>
             Binary::MintToken => (Event::mint_token(&user), 200),
             Binary::CreateSource => (Event::create_source(&user, &source), 201),
         };
-        let _ = function.invoke(event).await.success(status);
+        function.invoke(event).await.expect_success(status);
     }
     Size::of(function)
 }

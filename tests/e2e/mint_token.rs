@@ -1,8 +1,8 @@
 //! `POST /token`.
 
-use airbyte_sim::{CannedResponse, Fault, FaultKind, Route};
-use e2e::token::{claims, jwt, open, scoped_claims};
-use e2e::{Environment, Event, World};
+use airbyte_sim::{CannedResponse, FaultKind, Route};
+use e2e::token::{claims, decode, jwt, scoped_claims};
+use e2e::{Config, Event, TestEnv};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -11,15 +11,15 @@ use uuid::Uuid;
 use crate::exchange::{WIDGET_TOKEN, paths};
 
 #[tokio::test]
-async fn a_signed_in_user_gets_what_the_widget_and_a_custom_form_need() {
-    let world = World::new().await;
-    let answer = world
+async fn returns_token_for_widget_and_custom_form() {
+    let env = TestEnv::new().await;
+    let response = env
         .mint_token()
         .await
         .invoke(Event::mint_token("alice"))
         .await;
 
-    let body = answer.success(200);
+    let body = response.expect_success(200);
     let keys: Vec<_> = body
         .as_object()
         .unwrap()
@@ -27,7 +27,7 @@ async fn a_signed_in_user_gets_what_the_widget_and_a_custom_form_need() {
         .map(String::as_str)
         .collect();
     assert_eq!(keys.len(), 5, "{keys:?}");
-    let inside = open(body["token"].as_str().unwrap());
+    let inside = decode(body["token"].as_str().unwrap());
     assert_eq!(body["scopedToken"], inside["token"]);
     assert_eq!(body["widgetUrl"], inside["widgetUrl"]);
     let claims = claims(body["scopedToken"].as_str().unwrap());
@@ -42,16 +42,16 @@ async fn a_signed_in_user_gets_what_the_widget_and_a_custom_form_need() {
 }
 
 #[tokio::test]
-async fn airbyte_is_asked_as_the_vendors_page_says() {
-    let world = World::new().await;
-    let answer = world
+async fn sends_documented_mint_request() {
+    let env = TestEnv::new().await;
+    let response = env
         .mint_token()
         .await
         .invoke(Event::mint_token("alice"))
         .await;
 
-    let _ = answer.success(200);
-    let requests = world.airbyte.requests();
+    response.expect_success(200);
+    let requests = env.airbyte.requests();
     assert_eq!(requests.len(), 1, "{requests:?}");
     assert_eq!(
         (requests[0].method.as_str(), requests[0].path.as_str()),
@@ -68,21 +68,21 @@ async fn airbyte_is_asked_as_the_vendors_page_says() {
         requests[0].json().unwrap(),
         json!({
             "externalUserId": "alice",
-            "organizationId": Environment::ORGANIZATION,
-            "allowedOrigin": Environment::ORIGIN,
+            "organizationId": Config::ORGANIZATION_ID,
+            "allowedOrigin": Config::ORIGIN,
         })
     );
 }
 
 #[tokio::test]
-async fn a_user_keeps_a_workspace_and_another_user_has_another() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
+async fn keeps_one_workspace_per_user() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
     let mut workspaces = Vec::new();
     for user in ["alice", "bob", "alice"] {
-        let answer = function.invoke(Event::mint_token(user)).await;
+        let response = function.invoke(Event::mint_token(user)).await;
         workspaces.push(
-            answer.success(200)["workspaceId"]
+            response.expect_success(200)["workspaceId"]
                 .as_str()
                 .unwrap()
                 .to_owned(),
@@ -91,42 +91,45 @@ async fn a_user_keeps_a_workspace_and_another_user_has_another() {
 
     assert_eq!(workspaces[0], workspaces[2]);
     assert_ne!(workspaces[0], workspaces[1]);
-    let alice = world
+    let alice = env
         .airbyte
-        .workspace_of(Environment::ORGANIZATION, "alice")
+        .workspace_of(Config::ORGANIZATION_ID, "alice")
         .unwrap();
     assert_eq!(workspaces[0], alice.to_string());
 }
 
 #[tokio::test]
-async fn a_backend_with_an_iam_signature_names_the_user() {
-    let world = World::new().await;
+async fn accepts_backend_with_iam_signature() {
+    let env = TestEnv::new().await;
     let event = Event::mint_token("")
         .iam()
         .no_origin()
         .json(&json!({ "externalUserId": "alice" }));
-    let answer = world.mint_token().await.invoke(event).await;
+    let response = env.mint_token().await.invoke(event).await;
 
-    let alice = world
+    let alice = env
         .airbyte
-        .workspace_of(Environment::ORGANIZATION, "alice")
+        .workspace_of(Config::ORGANIZATION_ID, "alice")
         .unwrap();
-    assert_eq!(answer.success(200)["workspaceId"], alice.to_string());
+    assert_eq!(
+        response.expect_success(200)["workspaceId"],
+        alice.to_string()
+    );
 }
 
 #[tokio::test]
-async fn a_signed_in_user_may_name_themself() {
-    let world = World::new().await;
+async fn accepts_own_user_id_in_body() {
+    let env = TestEnv::new().await;
     let event = Event::mint_token("alice").json(&json!({ "externalUserId": "alice" }));
-    let answer = world.mint_token().await.invoke(event).await;
+    let response = env.mint_token().await.invoke(event).await;
 
-    let _ = answer.success(200);
+    response.expect_success(200);
 }
 
 #[tokio::test]
-async fn no_body_an_empty_body_and_an_empty_object_are_the_same() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
+async fn accepts_missing_and_empty_bodies() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
     let event = || Event::mint_token("alice");
     let mut null = event().into_json();
     null["body"] = json!(null);
@@ -143,15 +146,15 @@ async fn no_body_an_empty_body_and_an_empty_object_are_the_same() {
     ])
     .chain([event().base64_body(b"{}").to_string()]);
     for event in events {
-        let answer = function.invoke(&event).await;
-        assert_eq!(answer.status, 200, "{event}: {answer:?}");
+        let response = function.invoke(&event).await;
+        assert_eq!(response.status, 200, "{event}: {response:?}");
     }
 }
 
 #[tokio::test]
-async fn a_body_is_decoded_from_base64_when_the_event_says_so_whatever_its_content_type() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
+async fn decodes_base64_body_of_any_content_type() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
     for content_type in [
         "application/json",
         "application/x-www-form-urlencoded",
@@ -165,27 +168,27 @@ async fn a_body_is_decoded_from_base64_when_the_event_says_so_whatever_its_conte
 }
 
 #[tokio::test]
-async fn the_vendors_sample_comes_back_byte_for_byte() {
-    let sample = include_str!("../fixtures/vendor-widget-token-answer.json");
-    let world = World::new().await;
-    world.airbyte.inject(Fault::new(
+async fn returns_vendor_sample_byte_for_byte() {
+    let sample = include_str!("../fixtures/vendor-widget-token-response.json");
+    let env = TestEnv::new().await;
+    env.inject(
         Route::WidgetToken,
         FaultKind::Respond(
             CannedResponse::new(200)
                 .header("content-type", "application/json")
                 .body(sample),
         ),
-    ));
-    let answer = world
+    );
+    let response = env
         .mint_token()
         .await
         .invoke(Event::mint_token("alice"))
         .await;
 
     let sample: serde_json::Value = serde_json::from_str(sample).unwrap();
-    let inside = open(sample["token"].as_str().unwrap());
+    let inside = decode(sample["token"].as_str().unwrap());
     assert_eq!(
-        answer.success(200),
+        response.expect_success(200),
         &json!({
             "token": sample["token"],
             "scopedToken": inside["token"],
@@ -198,14 +201,14 @@ async fn the_vendors_sample_comes_back_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_token_in_either_alphabet_padded_or_not_comes_back_as_it_was() {
+async fn returns_token_unchanged_in_any_base64_form() {
     use base64::Engine;
     use base64::prelude::{
         BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD,
     };
 
-    let world = World::new().await;
-    let function = world.mint_token().await;
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
     let scoped = jwt(&scoped_claims(
         Uuid::new_v4(),
         "alice",
@@ -233,36 +236,36 @@ async fn a_token_in_either_alphabet_padded_or_not_comes_back_as_it_was() {
         // What else Airbyte may say some day does no harm.
         let reply = CannedResponse::new(200)
             .json(&json!({ "token": opaque, "expires_in": 900, "data": null }));
-        world.airbyte.clear_faults();
-        world
-            .airbyte
-            .inject(Fault::new(Route::WidgetToken, FaultKind::Respond(reply)));
-        let answer = function.invoke(Event::mint_token("alice")).await;
+        env.respond(Route::WidgetToken, reply);
+        let response = function.invoke(Event::mint_token("alice")).await;
 
-        assert_eq!(answer.success(200)["token"], opaque);
-        assert_eq!(answer.body["scopedToken"], scoped);
+        assert_eq!(response.expect_success(200)["token"], opaque);
+        assert_eq!(response.body["scopedToken"], scoped);
         assert_eq!(
-            answer.body["widgetUrl"],
+            response.body["widgetUrl"],
             "https://cloud.airbyte.com/é?aa=???>>>"
         );
     }
 }
 
 #[tokio::test]
-async fn several_functions_at_once_serve_their_own_callers() {
-    let world = World::new().await;
-    let (first, second) = (world.mint_token().await, world.mint_token().await);
+async fn serves_concurrent_callers_separately() {
+    let env = TestEnv::new().await;
+    let (first, second) = (env.mint_token().await, env.mint_token().await);
     let (alice, bob) = tokio::join!(
         first.invoke(Event::mint_token("alice")),
         second.invoke(Event::mint_token("bob"))
     );
 
-    for (user, answer) in [("alice", alice), ("bob", bob)] {
-        let workspace = world
+    for (user, response) in [("alice", alice), ("bob", bob)] {
+        let workspace = env
             .airbyte
-            .workspace_of(Environment::ORGANIZATION, user)
+            .workspace_of(Config::ORGANIZATION_ID, user)
             .unwrap();
-        assert_eq!(answer.success(200)["workspaceId"], workspace.to_string());
+        assert_eq!(
+            response.expect_success(200)["workspaceId"],
+            workspace.to_string()
+        );
     }
-    assert_eq!(paths(&world.airbyte), [WIDGET_TOKEN, WIDGET_TOKEN]);
+    assert_eq!(paths(&env.airbyte), [WIDGET_TOKEN, WIDGET_TOKEN]);
 }

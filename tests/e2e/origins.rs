@@ -1,7 +1,7 @@
 //! From which pages the API may be used, and which origin Airbyte is told.
 
 use airbyte_sim::Airbyte;
-use e2e::{Binary, Environment, Event, Function, World, faker_source};
+use e2e::{Binary, Config, Event, Function, TestEnv, faker_source};
 use serde_json::json;
 
 use crate::exchange::{WIDGET_TOKEN, calls};
@@ -15,13 +15,13 @@ fn told(airbyte: &Airbyte) -> Vec<String> {
         .collect()
 }
 
-async fn function(world: &World, allowed: &str) -> Function {
-    let environment = world.environment().with("ALLOWED_ORIGINS", allowed);
-    Function::start(Binary::MintToken, &environment).await
+async fn function(env: &TestEnv, allowed: &str) -> Function {
+    let config = env.config().with("ALLOWED_ORIGINS", allowed);
+    Function::start(Binary::MintToken, &config).await
 }
 
 #[tokio::test]
-async fn an_origin_in_the_list_is_told_to_airbyte_in_its_normal_form() {
+async fn sends_listed_origin_in_normal_form() {
     let allowed = "https://app.example.com,https://admin.example.com:8443,http://localhost:5173,\
                    https://xn--bcher-kva.example,http://[::1]:3000,http://127.0.0.1";
     let cases = [
@@ -44,37 +44,37 @@ async fn an_origin_in_the_list_is_told_to_airbyte_in_its_normal_form() {
         ("http://[::1]:3000", "http://[::1]:3000"),
         ("http://127.0.0.1:80", "http://127.0.0.1"),
     ];
-    let world = World::new().await;
-    let function = function(&world, allowed).await;
+    let env = TestEnv::new().await;
+    let function = function(&env, allowed).await;
     for (header, normal_form) in cases {
-        world.airbyte.clear_requests();
-        let answer = function
+        env.airbyte.clear_requests();
+        let response = function
             .invoke(Event::mint_token("alice").origin(header))
             .await;
-        assert_eq!(answer.status, 200, "{header}: {answer:?}");
-        assert_eq!(told(&world.airbyte), [normal_form], "{header}");
+        assert_eq!(response.status, 200, "{header}: {response:?}");
+        assert_eq!(told(&env.airbyte), [normal_form], "{header}");
 
-        world.airbyte.clear_requests();
+        env.airbyte.clear_requests();
         let body = json!({ "allowedOrigin": header });
-        let answer = function
+        let response = function
             .invoke(Event::mint_token("alice").no_origin().json(&body))
             .await;
-        assert_eq!(answer.status, 200, "{header}: {answer:?}");
-        assert_eq!(told(&world.airbyte), [normal_form], "{header}");
+        assert_eq!(response.status, 200, "{header}: {response:?}");
+        assert_eq!(told(&env.airbyte), [normal_form], "{header}");
     }
 }
 
 #[tokio::test]
-async fn the_list_itself_is_brought_into_the_normal_form() {
-    let world = World::new().await;
-    let function = function(&world, "HTTPS://App.Example.com:443").await;
+async fn normalizes_configured_origins() {
+    let env = TestEnv::new().await;
+    let function = function(&env, "HTTPS://App.Example.com:443").await;
     for event in [
         Event::mint_token("alice").no_origin(),
         Event::mint_token("alice"),
     ] {
-        world.airbyte.clear_requests();
-        let _ = function.invoke(event).await.success(200);
-        assert_eq!(told(&world.airbyte), ["https://app.example.com"]);
+        env.airbyte.clear_requests();
+        function.invoke(event).await.expect_success(200);
+        assert_eq!(told(&env.airbyte), ["https://app.example.com"]);
     }
 }
 
@@ -160,94 +160,94 @@ fn strangers() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn any_other_origin_header_is_refused() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
+async fn rejects_unlisted_origin_header() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
     for origin in strangers() {
-        let answer = function
+        let response = function
             .invoke(Event::mint_token("alice").origin(&origin))
             .await;
-        assert_eq!(answer.status, 403, "{origin:?}: {answer:?}");
-        let _ = answer.problem(403, "origin-not-allowed");
+        assert_eq!(response.status, 403, "{origin:?}: {response:?}");
+        response.expect_problem(403, "origin-not-allowed");
         // Not even beside a good one in the body.
-        let body = json!({ "allowedOrigin": Environment::ORIGIN });
-        let answer = function
+        let body = json!({ "allowedOrigin": Config::ORIGIN });
+        let response = function
             .invoke(Event::mint_token("alice").origin(&origin).json(&body))
             .await;
-        let _ = answer.problem(403, "origin-not-allowed");
+        response.expect_problem(403, "origin-not-allowed");
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn any_other_origin_in_the_body_is_refused() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
+async fn rejects_unlisted_origin_in_body() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
     for origin in strangers() {
         let body = json!({ "allowedOrigin": origin });
-        let answer = function
+        let response = function
             .invoke(Event::mint_token("alice").no_origin().json(&body))
             .await;
-        assert_eq!(answer.status, 403, "{origin:?}: {answer:?}");
-        let _ = answer.problem(403, "origin-not-allowed");
+        assert_eq!(response.status, 403, "{origin:?}: {response:?}");
+        response.expect_problem(403, "origin-not-allowed");
         // Not even beside a good header.
-        let answer = function
+        let response = function
             .invoke(Event::mint_token("alice").json(&body))
             .await;
-        let _ = answer.problem(403, "origin-not-allowed");
+        response.expect_problem(403, "origin-not-allowed");
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn create_source_checks_the_origin_as_well() {
-    let world = World::new().await;
-    let function = world.create_source().await;
+async fn create_source_rejects_unlisted_origin() {
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
     for origin in strangers() {
-        let answer = function
+        let response = function
             .invoke(Event::create_source("alice", &faker_source()).origin(&origin))
             .await;
-        assert_eq!(answer.status, 403, "{origin:?}: {answer:?}");
-        let _ = answer.problem(403, "origin-not-allowed");
+        assert_eq!(response.status, 403, "{origin:?}: {response:?}");
+        response.expect_problem(403, "origin-not-allowed");
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 
-    let event = Event::create_source("alice", &faker_source()).origin(Environment::OTHER_ORIGIN);
-    let _ = function.invoke(event).await.success(201);
-    assert_eq!(told(&world.airbyte), [Environment::OTHER_ORIGIN]);
+    let event = Event::create_source("alice", &faker_source()).origin(Config::OTHER_ORIGIN);
+    function.invoke(event).await.expect_success(201);
+    assert_eq!(told(&env.airbyte), [Config::OTHER_ORIGIN]);
 }
 
 #[tokio::test]
-async fn the_header_wins_over_the_body_and_the_first_of_the_list_over_nothing() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
-    let body = json!({ "allowedOrigin": Environment::OTHER_ORIGIN });
+async fn prefers_header_then_body_then_first_origin() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
+    let body = json!({ "allowedOrigin": Config::OTHER_ORIGIN });
     for (event, origin) in [
-        (Event::mint_token("alice").json(&body), Environment::ORIGIN),
+        (Event::mint_token("alice").json(&body), Config::ORIGIN),
         (
             Event::mint_token("alice").no_origin().json(&body),
-            Environment::OTHER_ORIGIN,
+            Config::OTHER_ORIGIN,
         ),
-        (Event::mint_token("alice").no_origin(), Environment::ORIGIN),
+        (Event::mint_token("alice").no_origin(), Config::ORIGIN),
     ] {
-        world.airbyte.clear_requests();
-        let _ = function.invoke(event).await.success(200);
-        assert_eq!(told(&world.airbyte), [origin]);
+        env.airbyte.clear_requests();
+        function.invoke(event).await.expect_success(200);
+        assert_eq!(told(&env.airbyte), [origin]);
     }
 }
 
 #[tokio::test]
-async fn the_header_is_found_whatever_the_case_of_its_name() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
+async fn reads_origin_header_in_any_case() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
     for name in ["Origin", "ORIGIN"] {
         let event = Event::mint_token("alice")
             .no_origin()
             .header(name, "https://evil.example");
-        let _ = function
+        function
             .invoke(event)
             .await
-            .problem(403, "origin-not-allowed");
+            .expect_problem(403, "origin-not-allowed");
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }

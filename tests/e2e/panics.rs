@@ -2,29 +2,29 @@
 
 use std::path::Path;
 
-use e2e::{Event, Function, World};
+use e2e::{Event, Function, TestEnv};
 use serde_json::json;
 
 #[tokio::test]
-async fn a_panic_is_answered_with_a_problem_and_the_next_request_works() {
+async fn returns_problem_after_panic_and_recovers() {
     let canary = "canary-7d1f52";
-    let world = World::new().await;
+    let env = TestEnv::new().await;
     let program = Path::new(env!("CARGO_BIN_EXE_panicking-function"));
-    let function = Function::start_program(program, &world.environment()).await;
+    let function = Function::start_program(program, &env.config()).await;
     for _ in 0..2 {
-        let answer = function
+        let response = function
             .invoke(Event::mint_token("alice").body(format!("panic {canary}")))
             .await;
-        let _ = answer.problem(500, "internal-error");
-        assert!(!answer.raw.contains(canary), "{answer:?}");
+        response.expect_problem(500, "internal-error");
+        assert!(!response.text.contains(canary), "{response:?}");
 
-        let _ = function
+        function
             .invoke(Event::mint_token("alice"))
             .await
-            .success(200);
+            .expect_success(200);
     }
 
-    let logs = function.json_logs();
+    let logs = function.logs();
     assert!(!function.output().contains(canary), "{}", function.output());
     let outcomes: Vec<_> = logs.iter().filter_map(|line| line.get("outcome")).collect();
     assert_eq!(

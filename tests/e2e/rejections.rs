@@ -1,7 +1,7 @@
 //! Airbyte's refusal of a source, in each of the shapes its errors have, as the caller sees it.
 
-use airbyte_sim::{CannedResponse, Fault, FaultKind, Route};
-use e2e::{Event, POSTGRES, World, faker_source, token};
+use airbyte_sim::{CannedResponse, Route};
+use e2e::{Event, POSTGRES, TestEnv, faker_source, token};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -19,19 +19,19 @@ fn postgres_without(missing: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn missing_fields_of_the_configuration_are_named_all_at_once() {
-    let world = World::new().await;
-    let function = world.create_source().await;
+async fn returns_all_missing_configuration_fields() {
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
     let complete = Event::create_source("alice", &postgres_without(&[]));
-    let _ = function.invoke(complete).await.success(201);
+    function.invoke(complete).await.expect_success(201);
 
-    let answer = function
+    let response = function
         .invoke(Event::create_source(
             "alice",
             &postgres_without(&["host", "password"]),
         ))
         .await;
-    let problem = answer.problem(422, "source-rejected");
+    let problem = response.expect_problem(422, "source-rejected");
     assert_eq!(
         problem.pointers(),
         [
@@ -39,24 +39,24 @@ async fn missing_fields_of_the_configuration_are_named_all_at_once() {
             "/connection_configuration/password"
         ]
     );
-    assert_eq!(world.airbyte.sources().len(), 1);
+    assert_eq!(env.airbyte.sources().len(), 1);
 }
 
 #[tokio::test]
-async fn an_unknown_template_is_a_rejected_source() {
-    let world = World::new().await;
+async fn rejects_unknown_template() {
+    let env = TestEnv::new().await;
     let mut body = faker_source();
     body["source_config_template_id"] = json!("00000000-0000-4000-8000-000000000000");
-    let answer = world
+    let response = env
         .create_source()
         .await
         .invoke(Event::create_source("alice", &body))
         .await;
-    let _ = answer.problem(422, "source-rejected");
+    response.expect_problem(422, "source-rejected");
 }
 
 #[tokio::test]
-async fn each_shape_of_airbytes_errors_is_understood() {
+async fn reads_every_shape_of_error_body() {
     let cases = [
         // FastAPI: a text, or a list with places.
         (json!({ "detail": "Source template not found" }), vec![]),
@@ -86,19 +86,15 @@ async fn each_shape_of_airbytes_errors_is_understood() {
             vec![],
         ),
     ];
-    let world = World::new().await;
-    let function = world.create_source().await;
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
     for (body, errors) in cases {
-        world.airbyte.clear_faults();
-        world.airbyte.inject(Fault::new(
-            Route::Sources,
-            FaultKind::Respond(CannedResponse::new(422).json(&body)),
-        ));
-        let answer = function
+        env.respond(Route::Sources, CannedResponse::new(422).json(&body));
+        let response = function
             .invoke(Event::create_source("alice", &faker_source()))
             .await;
 
-        let problem = answer.problem(422, "source-rejected");
+        let problem = response.expect_problem(422, "source-rejected");
         let told: Vec<_> = problem
             .errors
             .iter()
@@ -109,7 +105,7 @@ async fn each_shape_of_airbytes_errors_is_understood() {
 }
 
 #[tokio::test]
-async fn a_value_of_the_configuration_that_airbyte_repeats_goes_no_further() {
+async fn withholds_values_echoed_by_airbyte() {
     let secret = "a-password-that-nobody-repeats";
     let bodies = [
         json!({ "detail": format!("connection failed for password {secret}") }),
@@ -128,48 +124,47 @@ async fn a_value_of_the_configuration_that_airbyte_repeats_goes_no_further() {
         json!({ "title": secret, "detail": format!("bad value: {secret}") }),
         json!({ "unknown": { "shape": secret } }),
     ];
-    let world = World::new().await;
-    let function = world.create_source().await;
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
     for status in [400, 404, 409, 422, 403, 401, 500] {
         for body in &bodies {
-            world.airbyte.clear_faults();
-            world.airbyte.inject(Fault::new(
-                Route::Sources,
-                FaultKind::Respond(CannedResponse::new(status).json(body)),
-            ));
-            let answer = function
+            env.respond(Route::Sources, CannedResponse::new(status).json(body));
+            let response = function
                 .invoke(Event::create_source("alice", &postgres_without(&[])))
                 .await;
 
-            assert!(answer.status >= 400, "{answer:?}");
-            assert!(!answer.raw.contains(secret), "{status} {body}: {answer:?}");
+            assert!(response.status >= 400, "{response:?}");
+            assert!(
+                !response.text.contains(secret),
+                "{status} {body}: {response:?}"
+            );
         }
     }
     assert!(!function.output().contains(secret), "{}", function.output());
 }
 
 #[tokio::test]
-async fn a_token_that_airbyte_repeats_is_not_passed_on() {
-    let world = World::new().await;
+async fn withholds_token_echoed_by_airbyte() {
+    let env = TestEnv::new().await;
     let opaque = token::opaque_for(Uuid::new_v4(), "alice");
-    let scoped = token::open(&opaque)["token"].as_str().unwrap().to_owned();
-    world.airbyte_answers(
+    let scoped = token::decode(&opaque)["token"].as_str().unwrap().to_owned();
+    env.respond(
         Route::WidgetToken,
         CannedResponse::new(200).json(&json!({ "token": opaque })),
     );
     let mut with_token = faker_source();
     with_token["token"] = json!(opaque);
-    let function = world.create_source().await;
+    let function = env.create_source().await;
     for said in [
         json!({ "detail": format!("bad token Bearer {scoped}") }),
         json!({ "detail": [{ "loc": ["header", scoped], "msg": format!("{scoped} has ended") }] }),
         json!({ "message": "bad", "_embedded": { "errors": [{ "message": scoped }] } }),
     ] {
-        world.airbyte_answers(Route::Sources, CannedResponse::new(422).json(&said));
+        env.respond(Route::Sources, CannedResponse::new(422).json(&said));
         for body in [&with_token, &faker_source()] {
-            let answer = function.invoke(Event::create_source("alice", body)).await;
-            let said = format!("{answer:?}");
-            let _ = answer.problem(422, "source-rejected");
+            let response = function.invoke(Event::create_source("alice", body)).await;
+            let said = format!("{response:?}");
+            response.expect_problem(422, "source-rejected");
             for part in scoped.split('.') {
                 assert!(!said.contains(part), "{said}");
             }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use airbyte_sim::{CannedResponse, Fault, FaultKind, Route};
-use e2e::{Binary, Event, Function, World, faker_source};
+use airbyte_sim::{CannedResponse, FaultKind, Route};
+use e2e::{Binary, Event, Function, TestEnv, faker_source};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
@@ -26,69 +26,62 @@ fn passing_faults() -> Vec<FaultKind> {
 }
 
 #[tokio::test]
-async fn a_mint_is_tried_three_times() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
+async fn retries_mint_up_to_three_attempts() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
     for fault in passing_faults() {
-        world.airbyte.clear_requests();
-        world
-            .airbyte
-            .inject(Fault::new(Route::WidgetToken, fault.clone()).times(2));
-        let answer = function.invoke(Event::mint_token("alice")).await;
-        assert_eq!(answer.status, 200, "{fault:?}: {answer:?}");
-        assert_eq!(calls(&world.airbyte, WIDGET_TOKEN).len(), 3, "{fault:?}");
+        env.airbyte.clear_requests();
+        env.inject_times(2, Route::WidgetToken, fault.clone());
+        let response = function.invoke(Event::mint_token("alice")).await;
+        assert_eq!(response.status, 200, "{fault:?}: {response:?}");
+        assert_eq!(calls(&env.airbyte, WIDGET_TOKEN).len(), 3, "{fault:?}");
 
-        world.airbyte.clear_requests();
-        world
-            .airbyte
-            .inject(Fault::new(Route::WidgetToken, fault.clone()));
-        let answer = function.invoke(Event::mint_token("alice")).await;
-        assert!(matches!(answer.status, 429 | 502), "{fault:?}: {answer:?}");
-        assert_eq!(calls(&world.airbyte, WIDGET_TOKEN).len(), 3, "{fault:?}");
-        world.airbyte.clear_faults();
+        env.airbyte.clear_requests();
+        env.inject(Route::WidgetToken, fault.clone());
+        let response = function.invoke(Event::mint_token("alice")).await;
+        assert!(
+            matches!(response.status, 429 | 502),
+            "{fault:?}: {response:?}"
+        );
+        assert_eq!(calls(&env.airbyte, WIDGET_TOKEN).len(), 3, "{fault:?}");
     }
 }
 
 #[tokio::test]
-async fn the_mint_inside_of_a_create_is_tried_three_times_too() {
-    let world = World::new().await;
-    world
-        .airbyte
-        .inject(Fault::new(Route::WidgetToken, answer(503)).times(2));
-    let answer = world
+async fn retries_mint_within_create() {
+    let env = TestEnv::new().await;
+    env.inject_times(2, Route::WidgetToken, answer(503));
+    let response = env
         .create_source()
         .await
         .invoke(Event::create_source("alice", &faker_source()))
         .await;
 
-    let _ = answer.success(201);
+    response.expect_success(201);
     assert_eq!(
-        paths(&world.airbyte),
+        paths(&env.airbyte),
         [WIDGET_TOKEN, WIDGET_TOKEN, WIDGET_TOKEN, SOURCES]
     );
 }
 
 #[tokio::test]
-async fn a_mint_is_not_repeated_after_an_answer_that_would_come_again() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
+async fn does_not_retry_mint_after_final_status() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
     for status in [400, 404, 408, 409, 418, 422, 500, 501, 505] {
-        world.airbyte.clear_faults();
-        world.airbyte.clear_requests();
-        world
-            .airbyte
-            .inject(Fault::new(Route::WidgetToken, answer(status)));
-        let answer = function.invoke(Event::mint_token("alice")).await;
+        env.airbyte.clear_requests();
+        env.inject(Route::WidgetToken, answer(status));
+        let response = function.invoke(Event::mint_token("alice")).await;
 
-        let _ = answer.problem(502, "upstream-error");
-        assert_eq!(calls(&world.airbyte, WIDGET_TOKEN).len(), 1, "{status}");
+        response.expect_problem(502, "upstream-error");
+        assert_eq!(calls(&env.airbyte, WIDGET_TOKEN).len(), 1, "{status}");
     }
 }
 
 #[tokio::test]
-async fn a_create_is_never_sent_twice_when_it_may_have_been_done() {
-    let world = World::new().await;
-    let function = world.create_source().await;
+async fn does_not_retry_create_of_unknown_outcome() {
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
     let mut faults: Vec<_> = [500, 502, 503, 504].map(answer).to_vec();
     faults.extend(
         [500, 502, 503, 504]
@@ -100,17 +93,14 @@ async fn a_create_is_never_sent_twice_when_it_may_have_been_done() {
         FaultKind::CloseBeforeResponse,
     ]);
     for fault in faults {
-        world.airbyte.clear_faults();
-        world.airbyte.clear_requests();
-        world
-            .airbyte
-            .inject(Fault::new(Route::Sources, fault.clone()));
-        let answer = function
+        env.airbyte.clear_requests();
+        env.inject(Route::Sources, fault.clone());
+        let response = function
             .invoke(Event::create_source("alice", &faker_source()))
             .await;
 
-        let problem = answer.problem(502, "upstream-error");
-        assert_eq!(calls(&world.airbyte, SOURCES).len(), 1, "{fault:?}");
+        let problem = response.expect_problem(502, "upstream-error");
+        assert_eq!(calls(&env.airbyte, SOURCES).len(), 1, "{fault:?}");
         assert!(
             problem.detail.contains("may"),
             "the source may exist all the same, {fault:?}: {problem:?}"
@@ -119,49 +109,47 @@ async fn a_create_is_never_sent_twice_when_it_may_have_been_done() {
 }
 
 #[tokio::test]
-async fn a_create_that_was_refused_unprocessed_is_sent_again() {
-    let world = World::new().await;
-    let function = world.create_source().await;
-    world
-        .airbyte
-        .inject(Fault::new(Route::Sources, answer(429)).times(2));
-    let answer = function
+async fn retries_create_after_429() {
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
+    env.inject_times(2, Route::Sources, answer(429));
+    let response = function
         .invoke(Event::create_source("alice", &faker_source()))
         .await;
 
-    let _ = answer.success(201);
-    assert_eq!(calls(&world.airbyte, SOURCES).len(), 3);
-    assert_eq!(world.airbyte.sources().len(), 1);
+    response.expect_success(201);
+    assert_eq!(calls(&env.airbyte, SOURCES).len(), 3);
+    assert_eq!(env.airbyte.sources().len(), 1);
 }
 
 #[tokio::test]
-async fn a_request_that_never_reached_airbyte_is_sent_again() {
-    let world = World::new().await;
-    let (mint, create) = (world.mint_token().await, world.create_source().await);
-    let _ = create
+async fn retries_after_refused_connection() {
+    let env = TestEnv::new().await;
+    let (mint, create) = (env.mint_token().await, env.create_source().await);
+    create
         .invoke(Event::create_source("alice", &faker_source()))
         .await
-        .success(201);
-    world.airbyte.refuse_connections().await.unwrap();
+        .expect_success(201);
+    env.airbyte.refuse_connections().await.unwrap();
 
     // Airbyte comes back while the functions are trying.
     let again = async {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        world.airbyte.accept_connections().await.unwrap();
+        env.airbyte.accept_connections().await.unwrap();
     };
     let (minted, created, ()) = tokio::join!(
         mint.invoke(Event::mint_token("alice")),
         create.invoke(Event::create_source("alice", &faker_source())),
         again
     );
-    for (answer, success) in [(minted, 200), (created, 201)] {
+    for (response, success) in [(minted, 200), (created, 201)] {
         // Three tries with random pauses may be over before that; what may not happen is a source too many.
         assert!(
-            answer.status == success || answer.status == 502,
-            "{answer:?}"
+            response.status == success || response.status == 502,
+            "{response:?}"
         );
     }
-    assert!(world.airbyte.sources().len() <= 2);
+    assert!(env.airbyte.sources().len() <= 2);
 }
 
 /// A port on which a connection is neither opened nor refused, as behind a wall that drops what it does not like.
@@ -193,34 +181,34 @@ impl SilentPort {
 }
 
 #[tokio::test]
-async fn a_connection_that_does_not_open_is_given_up_after_two_seconds_and_tried_again() {
-    let world = World::new().await;
-    let minted = world
+async fn retries_after_connect_timeout() {
+    let env = TestEnv::new().await;
+    let minted = env
         .mint_token()
         .await
         .invoke(Event::mint_token("alice"))
         .await;
     let mut source = faker_source();
-    source["token"] = minted.success(200)["token"].clone();
+    source["token"] = minted.expect_success(200)["token"].clone();
     let silent = SilentPort::new().await;
-    let environment = world.environment().with("AIRBYTE_API_URL", &silent.url);
+    let config = env.config().with("AIRBYTE_API_URL", &silent.url);
     let (mint, create) = tokio::join!(
-        Function::start(Binary::MintToken, &environment),
-        Function::start(Binary::CreateSource, &environment),
+        Function::start(Binary::MintToken, &config),
+        Function::start(Binary::CreateSource, &config),
     );
 
     let deadline = Duration::from_secs(25);
     let (minted, created) = tokio::join!(
-        mint.invoke_with_deadline(Event::mint_token("alice"), deadline),
-        create.invoke_with_deadline(Event::create_source("alice", &source), deadline),
+        mint.invoke_with_timeout(Event::mint_token("alice"), deadline),
+        create.invoke_with_timeout(Event::create_source("alice", &source), deadline),
     );
     // Three times two seconds, short pauses, and what a busy machine takes.
     let (least, most) = (Duration::from_secs(6), Duration::from_secs(12));
-    for answer in [&minted, &created] {
-        assert!((least..most).contains(&answer.took), "{answer:?}");
+    for response in [&minted, &created] {
+        assert!((least..most).contains(&response.elapsed), "{response:?}");
     }
-    let _ = minted.problem(504, "upstream-timeout");
-    let problem = created.problem(504, "upstream-timeout");
+    minted.expect_problem(504, "upstream-timeout");
+    let problem = created.expect_problem(504, "upstream-timeout");
     assert!(
         problem.detail.contains("nothing was sent"),
         "the source cannot exist: {problem:?}"
@@ -228,52 +216,55 @@ async fn a_connection_that_does_not_open_is_given_up_after_two_seconds_and_tried
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_airbyte_has_closed_costs_no_request() {
-    let world = World::new().await;
-    let (mint, create) = (world.mint_token().await, world.create_source().await);
+async fn recovers_from_closed_idle_connection() {
+    let env = TestEnv::new().await;
+    let (mint, create) = (env.mint_token().await, env.create_source().await);
     for _ in 0..3 {
-        let _ = mint.invoke(Event::mint_token("alice")).await.success(200);
-        let _ = create
+        mint.invoke(Event::mint_token("alice"))
+            .await
+            .expect_success(200);
+        create
             .invoke(Event::create_source("alice", &faker_source()))
             .await
-            .success(201);
+            .expect_success(201);
         // Closes what is open.
-        world.airbyte.refuse_connections().await.unwrap();
-        world.airbyte.accept_connections().await.unwrap();
+        env.airbyte.refuse_connections().await.unwrap();
+        env.airbyte.accept_connections().await.unwrap();
     }
-    assert_eq!(world.airbyte.sources().len(), 3);
+    assert_eq!(env.airbyte.sources().len(), 3);
 }
 
 #[tokio::test]
-async fn connections_are_kept_from_one_request_to_the_next() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
+async fn reuses_connections() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
     for user in ["alice", "bob", "carol", "dave"] {
-        let _ = function.invoke(Event::mint_token(user)).await.success(200);
+        function
+            .invoke(Event::mint_token(user))
+            .await
+            .expect_success(200);
     }
     assert!(
-        world.airbyte.connections() <= 2,
+        env.airbyte.connections() <= 2,
         "{} connections",
-        world.airbyte.connections()
+        env.airbyte.connections()
     );
 }
 
 #[tokio::test]
-async fn a_wait_that_airbyte_asks_for_is_kept_where_it_fits_the_deadline() {
-    let world = World::new().await;
+async fn honors_retry_after_within_deadline() {
+    let env = TestEnv::new().await;
     for status in [429, 503] {
-        world.airbyte.clear_requests();
+        env.airbyte.clear_requests();
         let limited = CannedResponse::new(status).header("retry-after", "1");
-        world
-            .airbyte
-            .inject(Fault::new(Route::WidgetToken, FaultKind::Respond(limited)).times(1));
-        let function = world.mint_token().await;
-        let answer = function
-            .invoke_with_deadline(Event::mint_token("alice"), Duration::from_secs(5))
+        env.inject_times(1, Route::WidgetToken, FaultKind::Respond(limited));
+        let function = env.mint_token().await;
+        let response = function
+            .invoke_with_timeout(Event::mint_token("alice"), Duration::from_secs(5))
             .await;
 
-        let _ = answer.success(200);
-        let sent: Vec<_> = calls(&world.airbyte, WIDGET_TOKEN)
+        response.expect_success(200);
+        let sent: Vec<_> = calls(&env.airbyte, WIDGET_TOKEN)
             .iter()
             .map(|call| call.at)
             .collect();
@@ -283,9 +274,9 @@ async fn a_wait_that_airbyte_asks_for_is_kept_where_it_fits_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_wait_may_be_given_as_a_date() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
+async fn reads_retry_after_date() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
     let date = |wait: time::Duration| {
         let format = time::format_description::parse_borrowed::<2>(
             "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT",
@@ -297,63 +288,57 @@ async fn a_wait_may_be_given_as_a_date() {
     };
     // Too far away to wait for: told at once, in seconds.
     let limited = CannedResponse::new(429).header("retry-after", date(time::Duration::seconds(90)));
-    world
-        .airbyte
-        .inject(Fault::new(Route::WidgetToken, FaultKind::Respond(limited)).times(1));
-    let answer = function.invoke(Event::mint_token("alice")).await;
-    let _ = answer.problem(429, "rate-limited");
-    assert!((85..=90).contains(&answer.retry_after()), "{answer:?}");
-    assert!(answer.took < Duration::from_secs(1), "{answer:?}");
+    env.inject_times(1, Route::WidgetToken, FaultKind::Respond(limited));
+    let response = function.invoke(Event::mint_token("alice")).await;
+    response.expect_problem(429, "rate-limited");
+    assert!((85..=90).contains(&response.retry_after()), "{response:?}");
+    assert!(response.elapsed < Duration::from_secs(1), "{response:?}");
 
     // In the past: no wait at all.
     let limited =
         CannedResponse::new(429).header("retry-after", date(time::Duration::seconds(-90)));
-    world
-        .airbyte
-        .inject(Fault::new(Route::WidgetToken, FaultKind::Respond(limited)).times(1));
-    let answer = function.invoke(Event::mint_token("alice")).await;
-    let _ = answer.success(200);
-    assert!(answer.took < Duration::from_secs(1), "{answer:?}");
+    env.inject_times(1, Route::WidgetToken, FaultKind::Respond(limited));
+    let response = function.invoke(Event::mint_token("alice")).await;
+    response.expect_success(200);
+    assert!(response.elapsed < Duration::from_secs(1), "{response:?}");
 }
 
 #[tokio::test]
-async fn a_wait_beyond_the_deadline_is_passed_on_at_once() {
-    let world = World::new().await;
+async fn forwards_retry_after_beyond_deadline() {
+    let env = TestEnv::new().await;
     let limited = FaultKind::Respond(CannedResponse::new(429).header("retry-after", "3"));
-    world.airbyte.inject(Fault::new(Route::Any, limited));
+    env.inject(Route::Any, limited);
     let deadline = Duration::from_secs(3);
-    let minted = world
+    let minted = env
         .mint_token()
         .await
-        .invoke_with_deadline(Event::mint_token("alice"), deadline)
+        .invoke_with_timeout(Event::mint_token("alice"), deadline)
         .await;
     let event = Event::create_source("alice", &faker_source());
-    let created = world
+    let created = env
         .create_source()
         .await
-        .invoke_with_deadline(event, deadline)
+        .invoke_with_timeout(event, deadline)
         .await;
 
-    for answer in [minted, created] {
-        let _ = answer.problem(429, "rate-limited");
-        assert_eq!(answer.retry_after(), 3);
-        assert!(answer.took < Duration::from_secs(1), "{answer:?}");
+    for response in [minted, created] {
+        response.expect_problem(429, "rate-limited");
+        assert_eq!(response.retry_after(), 3);
+        assert!(response.elapsed < Duration::from_secs(1), "{response:?}");
     }
-    assert_eq!(paths(&world.airbyte), [WIDGET_TOKEN, WIDGET_TOKEN]);
+    assert_eq!(paths(&env.airbyte), [WIDGET_TOKEN, WIDGET_TOKEN]);
 }
 
 #[tokio::test]
-async fn a_rate_limit_without_a_wait_still_tells_the_caller_one() {
-    let world = World::new().await;
-    world
-        .airbyte
-        .inject(Fault::new(Route::WidgetToken, answer(429)));
-    let answer = world
+async fn adds_retry_after_when_airbyte_sends_none() {
+    let env = TestEnv::new().await;
+    env.inject(Route::WidgetToken, answer(429));
+    let response = env
         .mint_token()
         .await
         .invoke(Event::mint_token("alice"))
         .await;
 
-    let _ = answer.problem(429, "rate-limited");
-    assert!(answer.retry_after() >= 1, "{answer:?}");
+    response.expect_problem(429, "rate-limited");
+    assert!(response.retry_after() >= 1, "{response:?}");
 }

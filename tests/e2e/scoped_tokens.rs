@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use airbyte_sim::{CannedResponse, Options, Route};
-use e2e::{Environment, Event, Secret, World, faker_source, token};
+use e2e::{Config, Event, TestEnv, faker_source, token};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -14,22 +14,22 @@ fn create(user: &str) -> Event {
 }
 
 #[tokio::test]
-async fn a_users_second_source_needs_no_second_token() {
-    let world = World::new().await;
-    let function = world.create_source().await;
+async fn reuses_scoped_token_of_user() {
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
     for _ in 0..3 {
-        let _ = function.invoke(create("alice")).await.success(201);
+        function.invoke(create("alice")).await.expect_success(201);
     }
     assert_eq!(
-        paths(&world.airbyte),
+        paths(&env.airbyte),
         [WIDGET_TOKEN, SOURCES, SOURCES, SOURCES]
     );
 }
 
 #[tokio::test]
-async fn each_users_sources_land_in_their_own_workspace() {
-    let world = World::new().await;
-    let function = world.create_source().await;
+async fn creates_sources_in_each_users_workspace() {
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
     let users = [
         "alice",
         "bob",
@@ -41,78 +41,78 @@ async fn each_users_sources_land_in_their_own_workspace() {
         "Alice",
     ];
     for user in users {
-        let _ = function.invoke(create(user)).await.success(201);
+        function.invoke(create(user)).await.expect_success(201);
     }
-    let sources = world.airbyte.sources();
+    let sources = env.airbyte.sources();
     assert_eq!(sources.len(), users.len());
     for (user, source) in users.iter().zip(sources) {
-        let workspace = world
+        let workspace = env
             .airbyte
-            .workspace_of(Environment::ORGANIZATION, user)
+            .workspace_of(Config::ORGANIZATION_ID, user)
             .unwrap();
         assert_eq!(source.workspace_id, workspace, "{user}");
         assert_eq!(source.external_user_id, *user);
     }
     assert_eq!(
-        calls(&world.airbyte, WIDGET_TOKEN).len(),
+        calls(&env.airbyte, WIDGET_TOKEN).len(),
         4,
         "one token for each user"
     );
 }
 
 #[tokio::test]
-async fn a_token_that_airbyte_refuses_is_replaced_and_the_source_is_created() {
-    let world = World::new().await;
-    let function = world.create_source().await;
-    let _ = function.invoke(create("alice")).await.success(201);
-    world.airbyte.revoke_scoped_tokens();
-    world.airbyte.clear_requests();
+async fn replaces_rejected_scoped_token() {
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
+    function.invoke(create("alice")).await.expect_success(201);
+    env.airbyte.revoke_scoped_tokens();
+    env.airbyte.clear_requests();
 
-    let _ = function.invoke(create("alice")).await.success(201);
-    assert_eq!(paths(&world.airbyte), [SOURCES, WIDGET_TOKEN, SOURCES]);
-    assert_eq!(world.airbyte.sources().len(), 2);
-    let _ = function.invoke(create("alice")).await.success(201);
+    function.invoke(create("alice")).await.expect_success(201);
+    assert_eq!(paths(&env.airbyte), [SOURCES, WIDGET_TOKEN, SOURCES]);
+    assert_eq!(env.airbyte.sources().len(), 2);
+    function.invoke(create("alice")).await.expect_success(201);
     assert_eq!(
-        paths(&world.airbyte),
+        paths(&env.airbyte),
         [SOURCES, WIDGET_TOKEN, SOURCES, SOURCES]
     );
 }
 
 #[tokio::test]
-async fn a_fresh_token_that_airbyte_refuses_too_ends_the_matter() {
-    let world = World::new().await;
-    let function = world.create_source().await;
-    world.airbyte_answers(Route::Sources, CannedResponse::new(401));
-    let answer = function.invoke(create("alice")).await;
+async fn fails_after_fresh_token_is_rejected() {
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
+    env.respond(Route::Sources, CannedResponse::new(401));
+    let response = function.invoke(create("alice")).await;
 
     assert_eq!(
-        answer.status, 502,
-        "the caller has no token that could have expired: {answer:?}"
+        response.status, 502,
+        "the caller has no token that could have expired: {response:?}"
     );
-    let _ = answer.problem(502, "upstream-error");
-    assert!(calls(&world.airbyte, SOURCES).len() <= 2);
+    response.expect_problem(502, "upstream-error");
+    assert!(calls(&env.airbyte, SOURCES).len() <= 2);
 
-    world.airbyte.clear_faults();
-    let _ = function.invoke(create("alice")).await.success(201);
+    env.airbyte.clear_faults();
+    function.invoke(create("alice")).await.expect_success(201);
 }
 
 #[tokio::test]
-async fn a_kept_token_is_replaced_before_it_expires() {
+async fn replaces_scoped_token_before_expiry() {
     let options = Options {
         scoped_token_lifetime: Duration::from_secs(2),
         ..Options::default()
     };
-    let world = World::with(options, Secret::create("dev-organization-token").await).await;
-    let function = world.create_source().await;
+    let env = TestEnv::with_options(options).await;
+    let function = env.create_source().await;
     let started = Instant::now();
-    while calls(&world.airbyte, WIDGET_TOKEN).len() < 3 {
+    while calls(&env.airbyte, WIDGET_TOKEN).len() < 3 {
         assert!(
             started.elapsed() < Duration::from_secs(15),
             "the token is never replaced"
         );
-        let _ = function.invoke(create("alice")).await.success(201);
+        function.invoke(create("alice")).await.expect_success(201);
     }
-    let refused = calls(&world.airbyte, SOURCES)
+    let refused = calls(&env.airbyte, SOURCES)
         .iter()
         .filter(|call| call.status == Some(401))
         .count();
@@ -120,43 +120,43 @@ async fn a_kept_token_is_replaced_before_it_expires() {
 }
 
 #[tokio::test]
-async fn a_supplied_token_is_not_kept_for_anyone() {
-    let world = World::new().await;
-    let minted = world
+async fn does_not_cache_supplied_token() {
+    let env = TestEnv::new().await;
+    let minted = env
         .mint_token()
         .await
         .invoke(Event::mint_token("bob"))
         .await;
-    let function = world.create_source().await;
+    let function = env.create_source().await;
     let mut body = faker_source();
-    body["token"] = minted.success(200)["token"].clone();
+    body["token"] = minted.expect_success(200)["token"].clone();
     // A token is what lets its holder in: Airbyte decides about it.
     let supplied = function.invoke(Event::create_source("bob", &body)).await;
-    let _ = supplied.success(201);
-    world.airbyte.clear_requests();
+    supplied.expect_success(201);
+    env.airbyte.clear_requests();
 
-    let _ = function.invoke(create("alice")).await.success(201);
-    let _ = function.invoke(create("bob")).await.success(201);
-    assert_eq!(calls(&world.airbyte, WIDGET_TOKEN).len(), 2);
-    let alice = world
+    function.invoke(create("alice")).await.expect_success(201);
+    function.invoke(create("bob")).await.expect_success(201);
+    assert_eq!(calls(&env.airbyte, WIDGET_TOKEN).len(), 2);
+    let alice = env
         .airbyte
-        .workspace_of(Environment::ORGANIZATION, "alice")
+        .workspace_of(Config::ORGANIZATION_ID, "alice")
         .unwrap();
-    assert_eq!(world.airbyte.sources()[1].workspace_id, alice);
+    assert_eq!(env.airbyte.sources()[1].workspace_id, alice);
 }
 
 #[tokio::test]
-async fn a_supplied_token_is_never_replaced_by_one_of_ours() {
-    let world = World::new().await;
-    let function = world.create_source().await;
-    let _ = function.invoke(create("alice")).await.success(201);
+async fn never_replaces_supplied_token() {
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
+    function.invoke(create("alice")).await.expect_success(201);
     let mut body = faker_source();
     // Readable, unexpired, and not Airbyte's.
     body["token"] = json!(token::opaque_for(Uuid::new_v4(), "alice"));
-    world.airbyte.clear_requests();
-    let answer = function.invoke(Event::create_source("alice", &body)).await;
+    env.airbyte.clear_requests();
+    let response = function.invoke(Event::create_source("alice", &body)).await;
 
-    let _ = answer.problem(401, "token-expired");
-    assert_eq!(paths(&world.airbyte), [SOURCES]);
-    assert_eq!(world.airbyte.sources().len(), 1);
+    response.expect_problem(401, "token-expired");
+    assert_eq!(paths(&env.airbyte), [SOURCES]);
+    assert_eq!(env.airbyte.sources().len(), 1);
 }

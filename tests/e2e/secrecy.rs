@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use airbyte_sim::{Airbyte, Application, CannedResponse, Fault, FaultKind, Options, Route};
+use airbyte_sim::{Airbyte, Application, CannedResponse, FaultKind, Options, Route};
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
-use e2e::{Binary, Environment, Event, Function, POSTGRES, Secret, SecretsManager, World, token};
+use e2e::{Binary, Config, Event, Function, POSTGRES, Secret, SecretsManager, TestEnv, token};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -215,16 +215,15 @@ fn airbyte_faults() -> Vec<FaultKind> {
     faults
 }
 
-fn environment(world: &World) -> Environment {
-    world
-        .environment()
+fn config(env: &TestEnv) -> Config {
+    env.config()
         .with("RUST_LOG", "trace")
         .with("RUST_BACKTRACE", "full")
         .with("AWS_SECRET_ACCESS_KEY", BYSTANDERS[9])
         .with("AWS_SESSION_TOKEN", BYSTANDERS[10])
 }
 
-async fn world(secret: &Value) -> World {
+async fn env(secret: &Value) -> TestEnv {
     let options = Options {
         organization_tokens: vec![ORGANIZATION_TOKEN.to_owned()],
         applications: vec![Application {
@@ -233,18 +232,18 @@ async fn world(secret: &Value) -> World {
         }],
         ..Options::default()
     };
-    World::with(options, Secret::create_json(secret).await).await
+    TestEnv::with(options, Secret::create_json(secret).await).await
 }
 
 /// Sends the requests and looks for secrets in what comes back.
-async fn check(world: &World, function: &Function, events: &[Event], watch: &mut Watch) {
+async fn check(env: &TestEnv, function: &Function, events: &[Event], watch: &mut Watch) {
     for event in events {
-        let answer = function.invoke_with_deadline(event, DEADLINE).await;
-        watch.learn(&world.airbyte);
-        if answer.status >= 400 {
-            watch.check("an error", &answer.raw);
+        let response = function.invoke_with_timeout(event, DEADLINE).await;
+        watch.learn(&env.airbyte);
+        if response.status >= 400 {
+            watch.check("an error", &response.text);
         }
-        watch.check("a header", &format!("{:?}", answer.headers));
+        watch.check("a header", &format!("{:?}", response.headers));
     }
 }
 
@@ -256,13 +255,13 @@ fn secrets() -> [Value; 2] {
 }
 
 #[tokio::test]
-async fn no_request_brings_a_secret_to_light() {
+async fn requests_never_expose_secrets() {
     for secret in secrets() {
-        let world = world(&secret).await;
+        let env = env(&secret).await;
         for binary in Binary::ALL {
-            let function = Function::start(binary, &environment(&world)).await;
+            let function = Function::start(binary, &config(&env)).await;
             let mut watch = Watch::new();
-            check(&world, &function, &requests(binary), &mut watch).await;
+            check(&env, &function, &requests(binary), &mut watch).await;
             watch.check("the output", &function.output());
             let named = Watch::new().secrets.len();
             assert!(
@@ -274,39 +273,39 @@ async fn no_request_brings_a_secret_to_light() {
 }
 
 #[tokio::test]
-async fn no_failure_of_airbytes_brings_a_secret_to_light() {
+async fn airbyte_failures_never_expose_secrets() {
     for (secret, route, binary) in [
         (0, Route::WidgetToken, Binary::MintToken),
         (0, Route::Sources, Binary::CreateSource),
         (1, Route::ApplicationToken, Binary::MintToken),
     ] {
-        let world = world(&secrets()[secret]).await;
+        let env = env(&secrets()[secret]).await;
         let good = [requests(binary).pop().unwrap()];
         for fault in airbyte_faults() {
-            world.airbyte.clear_faults();
+            env.airbyte.clear_faults();
             // A function of its own, for one whose credential was rejected asks nobody for a while.
-            let function = Function::start(binary, &environment(&world)).await;
-            world.airbyte.revoke_application_tokens();
-            world.airbyte.inject(Fault::new(route, fault));
-            world.airbyte.clear_requests();
+            let function = Function::start(binary, &config(&env)).await;
+            env.airbyte.revoke_application_tokens();
+            env.inject(route, fault);
+            env.airbyte.clear_requests();
             let mut watch = Watch::new();
-            check(&world, &function, &good, &mut watch).await;
+            check(&env, &function, &good, &mut watch).await;
             watch.check("the output", &function.output());
-            assert!(!world.airbyte.requests().is_empty());
+            assert!(!env.airbyte.requests().is_empty());
         }
     }
 }
 
 #[tokio::test]
-async fn no_failure_of_secrets_managers_brings_a_secret_to_light() {
+async fn secrets_manager_failures_never_expose_secrets() {
     let everything = [&[ORGANIZATION_TOKEN, CLIENT_SECRET][..], &BYSTANDERS]
         .concat()
         .join(" ");
-    let world = world(&secrets()[0]).await;
+    let env = env(&secrets()[0]).await;
     let mut watch = Watch::new();
     let text = |status, body: String| FaultKind::Respond(CannedResponse::new(status).body(body));
     for fault in [
-        SecretsManager::refusal(400, "AccessDeniedException"),
+        SecretsManager::error(400, "AccessDeniedException"),
         text(
             400,
             json!({ "__type": "ValidationException", "Message": everything }).to_string(),
@@ -324,18 +323,18 @@ async fn no_failure_of_secrets_managers_brings_a_secret_to_light() {
         ),
         FaultKind::ResetMidResponse,
     ] {
-        world.secrets_manager.inject(fault);
+        env.secrets_manager.inject(fault);
         for binary in Binary::ALL {
-            let function = Function::start(binary, &environment(&world)).await;
-            check(&world, &function, &requests(binary)[..], &mut watch).await;
+            let function = Function::start(binary, &config(&env)).await;
+            check(&env, &function, &requests(binary)[..], &mut watch).await;
             watch.check("the output", &function.output());
         }
     }
 }
 
 #[tokio::test]
-async fn a_configuration_that_is_refused_is_not_repeated() {
-    let world = world(&secrets()[0]).await;
+async fn withholds_invalid_configuration_values() {
+    let env = env(&secrets()[0]).await;
     for name in [
         "AIRBYTE_API_URL",
         "AIRBYTE_ORGANIZATION_ID",
@@ -343,8 +342,8 @@ async fn a_configuration_that_is_refused_is_not_repeated() {
         "SECRET_TTL_SECONDS",
         "RUST_LOG",
     ] {
-        let environment = environment(&world).with(name, ORGANIZATION_TOKEN);
-        let Err(exit) = Function::try_start(Binary::MintToken, &environment).await else {
+        let config = config(&env).with(name, ORGANIZATION_TOKEN);
+        let Err(exit) = Function::try_start(Binary::MintToken, &config).await else {
             panic!("it starts with a token for {name}");
         };
         Watch::new().check("the output", &exit.to_string());

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use airbyte_sim::{CannedResponse, FaultKind};
 use e2e::tls::BrokenTls;
-use e2e::{Binary, Event, Function, Gate, SecretsManager, World};
+use e2e::{Binary, Event, Function, Gate, SecretsManager, TestEnv};
 use futures_util::future::join_all;
 
 /// Variables and values with which no function starts; `None` takes the variable away.
@@ -76,22 +76,22 @@ const UNUSABLE: [(&str, &[Option<&str>]); 7] = [
 ];
 
 #[tokio::test]
-async fn a_missing_or_bad_value_stops_the_start_with_one_line_that_names_the_variable() {
-    let world = World::new().await;
+async fn names_missing_or_invalid_variable_in_one_line() {
+    let env = TestEnv::new().await;
     for binary in Binary::ALL {
         for (name, values) in UNUSABLE {
             for value in values {
-                let environment = match value {
-                    Some(value) => world.environment().with(name, value),
-                    None => world.environment().without(name),
+                let config = match value {
+                    Some(value) => env.config().with(name, value),
+                    None => env.config().without(name),
                 };
                 // Only AWS_REGION can be said in another way.
-                let environment = if name == "AWS_REGION" {
-                    environment.without("AWS_DEFAULT_REGION")
+                let config = if name == "AWS_REGION" {
+                    config.without("AWS_DEFAULT_REGION")
                 } else {
-                    environment
+                    config
                 };
-                let Err(exit) = Function::try_start(binary, &environment).await else {
+                let Err(exit) = Function::try_start(binary, &config).await else {
                     panic!("{} starts with {name}={value:?}", binary.name());
                 };
                 assert!(!exit.status.success(), "{name}={value:?}: {exit}");
@@ -105,21 +105,21 @@ async fn a_missing_or_bad_value_stops_the_start_with_one_line_that_names_the_var
         }
     }
     assert_eq!(
-        world.secrets_manager.reads(),
+        env.secrets_manager.reads(),
         0,
         "the secret is not read for nothing"
     );
 }
 
 #[tokio::test]
-async fn several_faults_are_told_in_the_same_line() {
-    let world = World::new().await;
-    let environment = world
-        .environment()
+async fn reports_all_invalid_variables_in_one_line() {
+    let env = TestEnv::new().await;
+    let config = env
+        .config()
         .without("ALLOWED_ORIGINS")
         .with("AIRBYTE_ORGANIZATION_ID", "x")
         .with("SECRET_TTL_SECONDS", "x");
-    let Err(exit) = Function::try_start(Binary::MintToken, &environment).await else {
+    let Err(exit) = Function::try_start(Binary::MintToken, &config).await else {
         panic!("it starts");
     };
     let lines = exit.lines();
@@ -134,17 +134,17 @@ async fn several_faults_are_told_in_the_same_line() {
 }
 
 #[tokio::test]
-async fn a_value_in_the_wrong_variable_is_not_printed() {
+async fn withholds_value_in_wrong_variable() {
     let canary = "canary-organization-token-in-the-wrong-place";
-    let world = World::new().await;
+    let env = TestEnv::new().await;
     for name in [
         "AIRBYTE_ORGANIZATION_ID",
         "ALLOWED_ORIGINS",
         "AIRBYTE_API_URL",
         "SECRET_TTL_SECONDS",
     ] {
-        let environment = world.environment().with(name, canary);
-        let Err(exit) = Function::try_start(Binary::MintToken, &environment).await else {
+        let config = env.config().with(name, canary);
+        let Err(exit) = Function::try_start(Binary::MintToken, &config).await else {
             panic!("it starts with {name}={canary}");
         };
         assert!(exit.to_string().contains(name), "{exit}");
@@ -154,51 +154,51 @@ async fn a_value_in_the_wrong_variable_is_not_printed() {
 }
 
 #[tokio::test]
-async fn the_optional_variables_may_be_left_out() {
-    let world = World::new().await;
+async fn starts_without_optional_variables() {
+    let env = TestEnv::new().await;
     // Without AIRBYTE_API_URL the functions would call the real Airbyte, so that one is only left out of the start.
     for binary in Binary::ALL {
-        Function::start(binary, &world.environment().without("AIRBYTE_API_URL")).await;
+        Function::start(binary, &env.config().without("AIRBYTE_API_URL")).await;
     }
 }
 
 #[tokio::test]
-async fn plain_http_to_the_own_machine_is_allowed_by_any_of_its_names() {
-    let world = World::new().await;
-    let port = world.airbyte.url().rsplit(':').next().unwrap().to_owned();
+async fn accepts_plain_http_to_loopback() {
+    let env = TestEnv::new().await;
+    let port = env.airbyte.url().rsplit(':').next().unwrap().to_owned();
     for url in [
         format!("http://localhost:{port}"),
         format!("http://127.0.0.1:{port}/"),
     ] {
         let function = Function::start(
             Binary::MintToken,
-            &world.environment().with("AIRBYTE_API_URL", &url),
+            &env.config().with("AIRBYTE_API_URL", &url),
         )
         .await;
-        let _ = function
+        function
             .invoke(Event::mint_token("alice"))
             .await
-            .success(200);
+            .expect_success(200);
     }
 }
 
 #[tokio::test]
-async fn a_secret_that_cannot_be_read_does_not_stop_the_start() {
+async fn starts_without_readable_secret() {
     let faults = [
         FaultKind::Hang,
         FaultKind::ResetBeforeResponse,
-        SecretsManager::refusal(400, "AccessDeniedException"),
-        SecretsManager::refusal(503, "ServiceUnavailable"),
+        SecretsManager::error(400, "AccessDeniedException"),
+        SecretsManager::error(503, "ServiceUnavailable"),
         FaultKind::Respond(CannedResponse::new(200).body("not what it should be")),
     ];
     let cases = faults
         .iter()
         .flat_map(|fault| Binary::ALL.map(|binary| (fault, binary)));
     join_all(cases.map(async |(fault, binary)| {
-        let world = World::new().await;
-        world.secrets_manager.inject(fault.clone());
+        let env = TestEnv::new().await;
+        env.secrets_manager.inject(fault.clone());
         let started = Instant::now();
-        let function = world.start(binary).await;
+        let function = env.start(binary).await;
         let took = started.elapsed();
         assert!(
             took < Duration::from_secs(8),
@@ -208,45 +208,45 @@ async fn a_secret_that_cannot_be_read_does_not_stop_the_start() {
             Binary::MintToken => Event::mint_token("alice"),
             Binary::CreateSource => Event::create_source("alice", &e2e::faker_source()),
         };
-        let answer = function
-            .invoke_with_deadline(event.clone(), Duration::from_secs(2))
+        let response = function
+            .invoke_with_timeout(event.clone(), Duration::from_secs(2))
             .await;
-        let _ = answer.problem(503, "credential-unavailable");
+        response.expect_problem(503, "credential-unavailable");
 
-        world.secrets_manager.clear_faults();
-        let answer = function.invoke(event).await;
-        assert!(answer.status < 300, "{fault:?}: {answer:?}");
+        env.secrets_manager.clear_faults();
+        let response = function.invoke(event).await;
+        assert!(response.status < 300, "{fault:?}: {response:?}");
     }))
     .await;
 }
 
 #[tokio::test]
-async fn a_secrets_manager_that_cannot_be_reached_does_not_stop_the_start() {
-    let world = World::new().await;
-    let gate = Gate::shut(&world.secrets_manager.url());
-    let environment = world
-        .environment()
+async fn starts_without_secrets_manager() {
+    let env = TestEnv::new().await;
+    let gate = Gate::closed(&env.secrets_manager.url());
+    let config = env
+        .config()
         .with("AWS_ENDPOINT_URL_SECRETS_MANAGER", &gate.url());
-    let function = Function::start(Binary::MintToken, &environment).await;
-    let answer = function.invoke(Event::mint_token("alice")).await;
-    let _ = answer.problem(503, "credential-unavailable");
+    let function = Function::start(Binary::MintToken, &config).await;
+    let response = function.invoke(Event::mint_token("alice")).await;
+    response.expect_problem(503, "credential-unavailable");
 
     gate.open();
-    let _ = function
+    function
         .invoke(Event::mint_token("alice"))
         .await
-        .success(200);
+        .expect_success(200);
 }
 
 #[tokio::test]
-async fn an_airbyte_that_is_down_does_not_stop_the_start() {
-    let world = World::new().await;
+async fn starts_without_airbyte() {
+    let env = TestEnv::new().await;
     let tls = BrokenTls::plain_text().await;
-    world.airbyte.refuse_connections().await.unwrap();
-    for url in [world.airbyte.url(), tls.url()] {
+    env.airbyte.refuse_connections().await.unwrap();
+    for url in [env.airbyte.url(), tls.url()] {
         for binary in Binary::ALL {
             let started = Instant::now();
-            Function::start(binary, &world.environment().with("AIRBYTE_API_URL", &url)).await;
+            Function::start(binary, &env.config().with("AIRBYTE_API_URL", &url)).await;
             assert!(started.elapsed() < Duration::from_secs(5), "{url}");
         }
     }

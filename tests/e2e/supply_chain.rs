@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use e2e::{Binary, Event, Function, World, faker_source};
+use e2e::{Binary, Event, Function, TestEnv, faker_source};
 use serde_json::Value;
 
 /// Crates that are linked in two versions.
@@ -56,7 +56,7 @@ fn linked() -> BTreeSet<(String, String)> {
 }
 
 #[test]
-fn every_crate_that_is_linked_into_the_functions_is_in_the_list() {
+fn lists_every_linked_crate() {
     let list = repository().join("functions/dependencies.txt");
     let linked: BTreeSet<String> = linked().into_iter().map(|(name, _)| name).collect();
     if std::env::var_os("RENEW_DEPENDENCIES").is_some() {
@@ -80,7 +80,7 @@ fn every_crate_that_is_linked_into_the_functions_is_in_the_list() {
 }
 
 #[test]
-fn no_crate_is_linked_twice() {
+fn links_each_crate_once() {
     let mut seen = BTreeSet::new();
     let twice: Vec<_> = linked()
         .into_iter()
@@ -98,16 +98,14 @@ fn no_crate_is_linked_twice() {
 
 /// rustls-native-certs is linked, since reqwest has it in each of its rustls features. It must not run.
 #[tokio::test]
-async fn the_systems_certificates_are_not_read() {
+async fn ignores_system_certificates() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("certificates.pem");
     // Nothing is ever written to it: who reads it waits for ever.
     let made = Command::new("mkfifo").arg(&file).status().unwrap();
     assert!(made.success());
-    let world = World::new().await;
-    let environment = world
-        .environment()
-        .with("SSL_CERT_FILE", file.to_str().unwrap());
+    let env = TestEnv::new().await;
+    let config = env.config().with("SSL_CERT_FILE", file.to_str().unwrap());
     for (binary, event, status) in [
         (Binary::MintToken, Event::mint_token("alice"), 200),
         (
@@ -116,13 +114,13 @@ async fn the_systems_certificates_are_not_read() {
             201,
         ),
     ] {
-        let function = Function::start(binary, &environment).await;
-        let _ = function.invoke(event).await.success(status);
+        let function = Function::start(binary, &config).await;
+        function.invoke(event).await.expect_success(status);
     }
 }
 
 #[test]
-fn no_crate_of_ours_may_have_unsafe_code() {
+fn forbids_unsafe_code_in_every_crate() {
     let manifest = |path: &Path| fs::read_to_string(path).unwrap();
     let root = manifest(&repository().join("Cargo.toml"));
     assert!(root.contains("\n[workspace.lints.rust]\nunsafe_code = \"forbid\""));

@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use e2e::{Answer, Binary, Event, FAKER, Function, World, faker_source, token};
+use e2e::{Binary, Event, FAKER, Function, Response, TestEnv, faker_source, token};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 const MEBIBYTE: usize = 1024 * 1024;
 
-async fn invoke(function: &Function, binary: Binary, body: &[u8]) -> [Answer; 2] {
+async fn invoke(function: &Function, binary: Binary, body: &[u8]) -> [Response; 2] {
     let event = match binary {
         Binary::MintToken => Event::mint_token("alice"),
         Binary::CreateSource => Event::create_source("alice", &json!({})),
@@ -21,7 +21,7 @@ async fn invoke(function: &Function, binary: Binary, body: &[u8]) -> [Answer; 2]
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_a_json_object_is_refused() {
+async fn rejects_body_that_is_no_object() {
     let bodies: [&[u8]; 22] = [
         b"x",
         b"{",
@@ -46,29 +46,29 @@ async fn a_body_that_is_not_a_json_object_is_refused() {
         b"<html></html>",
         b"\xef\xbb\xbf{}",
     ];
-    let world = World::new().await;
+    let env = TestEnv::new().await;
     for binary in Binary::ALL {
-        let function = world.start(binary).await;
+        let function = env.start(binary).await;
         for body in bodies {
-            for answer in invoke(&function, binary, body).await {
+            for response in invoke(&function, binary, body).await {
                 assert_eq!(
-                    answer.status,
+                    response.status,
                     400,
-                    "{}: {answer:?}",
+                    "{}: {response:?}",
                     String::from_utf8_lossy(body)
                 );
-                let _ = answer.problem(400, "invalid-request");
+                response.expect_problem(400, "invalid-request");
             }
         }
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_utf_8_or_not_base64_is_refused() {
-    let world = World::new().await;
+async fn rejects_invalid_utf8_and_base64() {
+    let env = TestEnv::new().await;
     for binary in Binary::ALL {
-        let function = world.start(binary).await;
+        let function = env.start(binary).await;
         let event = match binary {
             Binary::MintToken => Event::mint_token("alice"),
             Binary::CreateSource => Event::create_source("alice", &faker_source()),
@@ -79,8 +79,8 @@ async fn a_body_that_is_not_utf_8_or_not_base64_is_refused() {
             b"{\"a\":\"\xed\xa0\x80\"}",
             b"\x1f\x8b\x08\0",
         ] {
-            let answer = function.invoke(event.clone().base64_body(bytes)).await;
-            let _ = answer.problem(400, "invalid-request");
+            let response = function.invoke(event.clone().base64_body(bytes)).await;
+            response.expect_problem(400, "invalid-request");
         }
         for text in [
             "{}",
@@ -91,18 +91,18 @@ async fn a_body_that_is_not_utf_8_or_not_base64_is_refused() {
             "e30=e30=",
             "ez0\u{e9}",
         ] {
-            let answer = function.invoke(event.clone().raw_base64_body(text)).await;
-            assert_eq!(answer.status, 400, "{text}: {answer:?}");
-            let _ = answer.problem(400, "invalid-request");
+            let response = function.invoke(event.clone().raw_base64_body(text)).await;
+            assert_eq!(response.status, 400, "{text}: {response:?}");
+            response.expect_problem(400, "invalid-request");
         }
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn every_fault_of_a_token_request_is_told_at_once() {
-    let world = World::new().await;
-    let function = world.mint_token().await;
+async fn returns_all_field_errors_of_token_request() {
+    let env = TestEnv::new().await;
+    let function = env.mint_token().await;
     let cases = [
         (json!({ "allowedOrigin": 17 }), vec!["/allowedOrigin"]),
         (
@@ -124,22 +124,22 @@ async fn every_fault_of_a_token_request_is_told_at_once() {
         ),
     ];
     for (body, pointers) in cases {
-        let answer = function
+        let response = function
             .invoke(Event::mint_token("alice").json(&body))
             .await;
         assert_eq!(
-            answer.problem(400, "invalid-request").pointers(),
+            response.expect_problem(400, "invalid-request").pointers(),
             pointers,
             "{body}"
         );
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn every_fault_of_a_source_request_is_told_at_once() {
-    let world = World::new().await;
-    let function = world.create_source().await;
+async fn returns_all_field_errors_of_source_request() {
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
     let (template, configuration) = ("/source_config_template_id", "/connection_configuration");
     let cases = [
         (json!({}), vec![configuration, template]),
@@ -180,31 +180,34 @@ async fn every_fault_of_a_source_request_is_told_at_once() {
         ),
     ];
     for (body, pointers) in cases {
-        let answer = function.invoke(Event::create_source("alice", &body)).await;
+        let response = function.invoke(Event::create_source("alice", &body)).await;
         assert_eq!(
-            answer.problem(400, "invalid-request").pointers(),
+            response.expect_problem(400, "invalid-request").pointers(),
             pointers,
             "{body}"
         );
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn an_empty_source_request_lacks_what_is_required() {
-    let world = World::new().await;
-    let function = world.create_source().await;
+async fn requires_template_and_configuration() {
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
     for event in [
         Event::create_source("alice", &json!({})).no_body(),
         Event::create_source("alice", &json!({})).body(""),
     ] {
-        let problem = function.invoke(event).await.problem(400, "invalid-request");
+        let problem = function
+            .invoke(event)
+            .await
+            .expect_problem(400, "invalid-request");
         assert_eq!(
             problem.pointers(),
             ["/connection_configuration", "/source_config_template_id"]
         );
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 /// A body whose `connection_configuration` is the given text.
@@ -224,7 +227,7 @@ fn nested(depth: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_configuration_that_would_be_read_differently_elsewhere_is_refused_with_its_place() {
+async fn rejects_ambiguous_configuration() {
     let cases = [
         (
             r#"{"count":1,"count":2}"#.to_owned(),
@@ -267,67 +270,70 @@ async fn a_configuration_that_would_be_read_differently_elsewhere_is_refused_wit
             "/connection_configuration/list/0",
         ),
     ];
-    let world = World::new().await;
-    let function = world.create_source().await;
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
     for (configuration, pointer) in cases {
         let event = Event::create_source("alice", &json!({})).body(source_with(&configuration));
-        let answer = function.invoke(event).await;
+        let response = function.invoke(event).await;
         assert_eq!(
-            answer.problem(400, "invalid-request").pointers(),
+            response.expect_problem(400, "invalid-request").pointers(),
             [pointer],
             "{configuration}"
         );
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn a_name_with_a_lone_surrogate_is_refused() {
-    let world = World::new().await;
+async fn rejects_key_with_unpaired_surrogate() {
+    let env = TestEnv::new().await;
     for binary in Binary::ALL {
-        let function = world.start(binary).await;
-        for answer in invoke(&function, binary, br#"{"\ud800":1}"#).await {
-            let _ = answer.problem(400, "invalid-request");
+        let function = env.start(binary).await;
+        for response in invoke(&function, binary, br#"{"\ud800":1}"#).await {
+            response.expect_problem(400, "invalid-request");
         }
     }
-    let function = world.create_source().await;
+    let function = env.create_source().await;
     let event = Event::create_source("alice", &json!({})).body(source_with(r#"{"\ud800":1}"#));
-    let _ = function.invoke(event).await.problem(400, "invalid-request");
-    assert!(world.airbyte.requests().is_empty());
+    function
+        .invoke(event)
+        .await
+        .expect_problem(400, "invalid-request");
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn a_configuration_may_be_nested_64_levels_deep_and_no_deeper() {
-    let world = World::new().await;
-    let function = world.create_source().await;
+async fn limits_configuration_depth() {
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
     let event = |depth| Event::create_source("alice", &json!({})).body(source_with(&nested(depth)));
-    let _ = function.invoke(event(64)).await.success(201);
-    assert_eq!(world.airbyte.sources().len(), 1);
+    function.invoke(event(64)).await.expect_success(201);
+    assert_eq!(env.airbyte.sources().len(), 1);
 
-    world.airbyte.clear_requests();
+    env.airbyte.clear_requests();
     for depth in [65, 128, 1000, 400_000] {
-        let answer = function.invoke(event(depth)).await;
-        let _ = answer.problem(400, "invalid-request");
+        let response = function.invoke(event(depth)).await;
+        response.expect_problem(400, "invalid-request");
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn members_that_appear_twice_are_refused() {
-    let world = World::new().await;
-    let token = world.mint_token().await;
+async fn rejects_duplicate_fields() {
+    let env = TestEnv::new().await;
+    let token = env.mint_token().await;
     let event = Event::mint_token("alice")
         .body(r#"{"allowedOrigin":"https://app.example.com","allowedOrigin":"https://admin.example.com:8443"}"#);
     assert_eq!(
         token
             .invoke(event)
             .await
-            .problem(400, "invalid-request")
+            .expect_problem(400, "invalid-request")
             .pointers(),
         ["/allowedOrigin"]
     );
 
-    let source = world.create_source().await;
+    let source = env.create_source().await;
     let body = format!(
         r#"{{"source_config_template_id":"{FAKER}","connection_configuration":{{}},"connection_configuration":{{}}}}"#
     );
@@ -336,24 +342,24 @@ async fn members_that_appear_twice_are_refused() {
         source
             .invoke(event)
             .await
-            .problem(400, "invalid-request")
+            .expect_problem(400, "invalid-request")
             .pointers(),
         ["/connection_configuration"]
     );
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn faults_inside_and_outside_of_the_configuration_are_told_together() {
-    let world = World::new().await;
-    let function = world.create_source().await;
+async fn returns_configuration_and_body_errors_together() {
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
     let body = r#"{"connection_configuration":{"a":1,"a":2,"n":1e999,"s":"\udfff"},"workspace_id":"x","extra":1}"#;
-    let answer = function
+    let response = function
         .invoke(Event::create_source("alice", &json!({})).body(body))
         .await;
 
     assert_eq!(
-        answer.problem(400, "invalid-request").pointers(),
+        response.expect_problem(400, "invalid-request").pointers(),
         [
             "/connection_configuration/a",
             "/connection_configuration/n",
@@ -363,12 +369,12 @@ async fn faults_inside_and_outside_of_the_configuration_are_told_together() {
             "/workspace_id",
         ]
     );
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
-    let world = World::new().await;
+async fn enforces_body_limit() {
+    let env = TestEnv::new().await;
     for (binary, limit, success) in [
         (Binary::MintToken, 64 * 1024, 200),
         (Binary::CreateSource, MEBIBYTE, 201),
@@ -381,41 +387,45 @@ async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
             // White space is as much of a body as anything.
             format!("{text}{}", " ".repeat(length - text.len()))
         };
-        let function = world.start(binary).await;
-        for answer in invoke(&function, binary, body(limit).as_bytes()).await {
-            let _ = answer.success(success);
+        let function = env.start(binary).await;
+        for response in invoke(&function, binary, body(limit).as_bytes()).await {
+            response.expect_success(success);
         }
-        world.airbyte.clear_requests();
+        env.airbyte.clear_requests();
         for length in [limit + 1, limit + 3] {
-            for answer in invoke(&function, binary, body(length).as_bytes()).await {
-                let _ = answer.problem(413, "payload-too-large");
+            for response in invoke(&function, binary, body(length).as_bytes()).await {
+                response.expect_problem(413, "payload-too-large");
             }
         }
         // Bytes count, not characters; and what is too large is not read, so it need not be JSON.
         let wide = "é".repeat(limit / 2 + 1);
-        for answer in invoke(&function, binary, wide.as_bytes()).await {
-            let _ = answer.problem(413, "payload-too-large");
+        for response in invoke(&function, binary, wide.as_bytes()).await {
+            response.expect_problem(413, "payload-too-large");
         }
-        assert!(world.airbyte.requests().is_empty());
+        assert!(env.airbyte.requests().is_empty());
     }
 }
 
 #[tokio::test]
-async fn a_body_full_of_faults_gets_a_short_answer() {
+async fn limits_number_of_field_errors() {
     let mut body = String::from("{");
     for index in 0..20_000 {
         let _ = write!(body, r#""{}{index}":1,"#, "long-name-".repeat(3));
     }
     body.push_str(r#""last":1}"#);
-    let world = World::new().await;
-    let function = world.create_source().await;
-    let answer = function
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
+    let response = function
         .invoke(Event::create_source("alice", &json!({})).body(body))
         .await;
 
-    let problem = answer.problem(400, "invalid-request");
+    let problem = response.expect_problem(400, "invalid-request");
     assert!(!problem.errors.is_empty());
-    assert!(answer.raw.len() < 64 * 1024, "{} bytes", answer.raw.len());
+    assert!(
+        response.text.len() < 64 * 1024,
+        "{} bytes",
+        response.text.len()
+    );
 }
 
 /// Strings that are no token, and one for each way in which a token can be wrong on the inside.
@@ -468,19 +478,19 @@ fn unreadable_tokens() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_supplied_token_that_cannot_be_decoded_is_refused() {
-    let world = World::new().await;
-    let function = world.create_source().await;
+async fn rejects_undecodable_tokens() {
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
     for token in unreadable_tokens() {
         let mut body = faker_source();
         body["token"] = json!(token);
-        let answer = function.invoke(Event::create_source("alice", &body)).await;
-        assert_eq!(answer.status, 400, "{token:.200}: {answer:?}");
-        let _ = answer.problem(400, "invalid-token");
+        let response = function.invoke(Event::create_source("alice", &body)).await;
+        assert_eq!(response.status, 400, "{token:.200}: {response:?}");
+        response.expect_problem(400, "invalid-token");
         assert!(
-            token.len() < 10 || !answer.raw.contains(&token),
-            "the answer repeats the token"
+            token.len() < 10 || !response.text.contains(&token),
+            "the response repeats the token"
         );
     }
-    assert!(world.airbyte.requests().is_empty());
+    assert!(env.airbyte.requests().is_empty());
 }

@@ -1,4 +1,4 @@
-//! The programs under test.
+//! The functions under test.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +17,7 @@ impl Binary {
     /// Both functions.
     pub const ALL: [Binary; 2] = [Binary::MintToken, Binary::CreateSource];
 
-    /// The name of the package, of the binary and of the function.
+    /// Returns the name of the package, the binary and the function.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -26,42 +26,42 @@ impl Binary {
         }
     }
 
-    /// Where the program is. The first call of a process has cargo bring both up to date.
+    /// Returns the path of the program. The first call of a process builds both.
     pub(crate) fn path(self) -> PathBuf {
-        static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-        FOLDER.get_or_init(build).join(self.name())
+        static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+        DIRECTORY.get_or_init(build).join(self.name())
     }
 }
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .expect("the crate is one folder below the root")
+        .expect("the crate is one level below the root")
 }
 
-/// Cargo's target folder.
-pub(crate) fn target_folder() -> PathBuf {
-    let folder = profile_folder();
-    folder
+/// Returns cargo's target directory.
+pub(crate) fn target_directory() -> PathBuf {
+    let directory = profile_directory();
+    directory
         .parent()
-        .expect("a profile's folder is inside the target folder")
+        .expect("the target directory is the parent of a profile's directory")
         .to_path_buf()
 }
 
-/// The folder of the running test's profile, in which programs are as well.
-fn profile_folder() -> PathBuf {
+/// Returns the directory of the running test's profile, which is also that of the programs.
+fn profile_directory() -> PathBuf {
     let test = std::env::current_exe().expect("a running program has a path");
     // target/PROFILE/deps/e2e-HASH
-    let folder = test.ancestors().nth(2);
-    folder
+    let directory = test.ancestors().nth(2);
+    directory
         .expect("cargo puts tests into PROFILE/deps")
         .to_path_buf()
 }
 
-/// Takes from a cargo's environment what another cargo set to tell the running test about its package. Build scripts look
-/// at some of it, so that much would be built again, and once more when cargo is next called from outside.
-pub(crate) fn forget_the_running_package(command: &mut Command) {
+/// Removes the variables that cargo set for the running test's package. Some build scripts depend on them, so that cargo
+/// would rebuild much here, and again when it is next called without them.
+pub(crate) fn remove_package_variables(command: &mut Command) {
     const PREFIXES: [&str; 4] = [
         "CARGO_BIN_",
         "CARGO_CRATE_",
@@ -78,19 +78,19 @@ pub(crate) fn forget_the_running_package(command: &mut Command) {
     }
 }
 
-/// Builds both functions in the profile and target folder of the running test, and tells the folder they are in.
+/// Builds both functions with the running test's profile and target directory. Returns the directory of the programs.
 fn build() -> PathBuf {
-    let folder = profile_folder();
-    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+    let directory = profile_directory();
+    let profile = match directory.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(name) => name,
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    forget_the_running_package(&mut command);
+    remove_package_variables(&mut command);
     let output = command
         .args(["build", "--quiet", "--profile", profile, "--target-dir"])
-        .arg(target_folder())
+        .arg(target_directory())
         .args(
             Binary::ALL
                 .iter()
@@ -104,5 +104,5 @@ fn build() -> PathBuf {
         "the functions do not build:\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    folder
+    directory
 }

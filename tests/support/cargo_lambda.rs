@@ -1,4 +1,4 @@
-//! cargo-lambda, as a developer uses it.
+//! `cargo lambda watch` and `cargo lambda invoke`, as a developer runs them.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use crate::binary::{forget_the_running_package, repository, target_folder};
-use crate::{Answer, Binary, Environment, moto};
+use crate::binary::{remove_package_variables, repository, target_directory};
+use crate::{Binary, Config, Response, moto};
 
-/// How long `cargo lambda watch` may take to listen, and to end.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout of the start and of the end of `cargo lambda watch`.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Both functions under `cargo lambda watch`, which ends with this.
+/// Both functions under `cargo lambda watch`, which stops when this is dropped.
 pub struct CargoLambda {
     program: PathBuf,
     address: SocketAddr,
@@ -22,16 +22,16 @@ pub struct CargoLambda {
 }
 
 impl CargoLambda {
-    /// Starts `cargo lambda watch` with this environment for the functions, and waits until it listens.
-    pub async fn watch(environment: &Environment) -> CargoLambda {
-        // It lives where moto does.
+    /// Starts `cargo lambda watch` with this configuration of the functions, and waits until it listens.
+    pub async fn watch(config: &Config) -> CargoLambda {
+        // It is installed in the same environment as moto.
         let program = moto::python().with_file_name("cargo-lambda");
-        // It cannot be given port 0; the port is free again when it is dropped here.
+        // It does not support port 0. The listener is dropped here, which frees the port again.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .and_then(|listener| listener.local_addr())
             .expect("a free port");
         let mut command = Command::new(&program);
-        forget_the_running_package(&mut command);
+        remove_package_variables(&mut command);
         command
             .args([
                 "lambda",
@@ -42,10 +42,10 @@ impl CargoLambda {
                 "127.0.0.1",
             ])
             .args(["--invoke-port", &address.port().to_string()])
-            // By the variable: with `--target-dir`, its call of `cargo metadata` fails.
-            .env("CARGO_TARGET_DIR", target_folder())
+            // The variable, because with `--target-dir` its call of `cargo metadata` fails.
+            .env("CARGO_TARGET_DIR", target_directory())
             .envs(
-                environment
+                config
                     .variables()
                     .iter()
                     .filter(|(name, _)| !name.starts_with("AWS_LAMBDA_")),
@@ -62,23 +62,23 @@ impl CargoLambda {
         };
         let started = Instant::now();
         while TcpStream::connect(address).await.is_err() {
-            let ended = this.watch.try_wait().expect("a child can be waited for");
-            assert!(ended.is_none(), "cargo lambda watch ended: {ended:?}");
+            let exit = this.watch.try_wait().expect("a child can be waited for");
+            assert!(exit.is_none(), "cargo lambda watch exited: {exit:?}");
             assert!(
-                started.elapsed() < PATIENCE,
-                "cargo lambda watch does not listen"
+                started.elapsed() < TIMEOUT,
+                "cargo lambda watch did not listen within {TIMEOUT:?}"
             );
             sleep(Duration::from_millis(50)).await;
         }
         this
     }
 
-    /// `cargo lambda invoke NAME --data-file FILE`. The first invocation of a function waits until it is built.
+    /// Runs `cargo lambda invoke NAME --data-file FILE`. The first invocation of a function waits until it is built.
     ///
     /// # Panics
-    /// When it fails, or prints something else than an answer.
+    /// If it fails, or prints anything but a response.
     #[must_use]
-    pub fn invoke(&self, binary: Binary, file: &Path) -> Answer {
+    pub fn invoke(&self, binary: Binary, file: &Path) -> Response {
         let output = Command::new(&self.program)
             .args([
                 "lambda",
@@ -104,18 +104,18 @@ impl CargoLambda {
             "{}: {stdout}{stderr}",
             file.display()
         );
-        Answer::new("", &stdout, Duration::ZERO)
+        Response::parse("", &stdout, Duration::ZERO)
     }
 }
 
 impl Drop for CargoLambda {
-    /// Asks it to stop, upon which it ends its functions too; being killed, it would leave them behind.
+    /// Sends SIGINT, on which it stops its functions too. SIGKILL would leave them running.
     fn drop(&mut self) {
         let _ = Command::new("kill")
             .args(["-INT", &self.watch.id().to_string()])
             .status();
         let started = Instant::now();
-        while matches!(self.watch.try_wait(), Ok(None)) && started.elapsed() < PATIENCE {
+        while matches!(self.watch.try_wait(), Ok(None)) && started.elapsed() < TIMEOUT {
             std::thread::sleep(Duration::from_millis(20));
         }
         let _ = self.watch.kill();

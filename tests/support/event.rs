@@ -7,35 +7,36 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::Config;
 use crate::binary::repository;
 
-/// An event; begins as one of the files in `events/` and is changed from there.
+/// An event: one of the files in `events/`, with changes.
 #[derive(Clone, Debug)]
 pub struct Event(Value);
 
 impl Event {
-    /// `POST /token` by user `user` from [`Environment::ORIGIN`](crate::Environment::ORIGIN), without a body.
+    /// Creates a `POST /token` by `user` from [`Config::ORIGIN`](crate::Config::ORIGIN), without a body.
     #[must_use]
     pub fn mint_token(user: &str) -> Event {
         Event::fixture("mint-token-jwt.json")
             .user(user)
-            .origin("https://app.example.com")
+            .origin(Config::ORIGIN)
             .no_body()
     }
 
-    /// `POST /sources` by user `user` from [`Environment::ORIGIN`](crate::Environment::ORIGIN), with this body.
+    /// Creates a `POST /sources` by `user` from [`Config::ORIGIN`](crate::Config::ORIGIN), with this body.
     #[must_use]
     pub fn create_source(user: &str, body: &Value) -> Event {
         Event::fixture("create-source-jwt.json")
             .user(user)
-            .origin("https://app.example.com")
+            .origin(Config::ORIGIN)
             .json(body)
     }
 
-    /// A file of `events/`.
+    /// Reads a file of `events/`.
     ///
     /// # Panics
-    /// When it is not there or not JSON.
+    /// If it is missing or not JSON.
     #[must_use]
     pub fn fixture(name: &str) -> Event {
         let path = repository().join("events").join(name);
@@ -47,7 +48,7 @@ impl Event {
         )
     }
 
-    /// A JWT caller whose `sub` is `user`.
+    /// Sets a JWT caller whose `sub` is `user`.
     #[must_use]
     pub fn user(self, user: &str) -> Event {
         self.claims(&json!({
@@ -58,13 +59,13 @@ impl Event {
         }))
     }
 
-    /// A JWT caller with these claims.
+    /// Sets a JWT caller with these claims.
     #[must_use]
     pub fn claims(self, claims: &Value) -> Event {
         self.authorizer(&json!({ "jwt": { "claims": claims, "scopes": null } }))
     }
 
-    /// A caller with an IAM signature: a backend's role.
+    /// Sets a caller with an IAM signature: the role of a backend.
     #[must_use]
     pub fn iam(self) -> Event {
         self.authorizer(&json!({ "iam": {
@@ -78,14 +79,14 @@ impl Event {
         } }))
     }
 
-    /// `requestContext.authorizer` as given.
+    /// Sets `requestContext.authorizer`.
     #[must_use]
     pub fn authorizer(mut self, authorizer: &Value) -> Event {
         self.0["requestContext"]["authorizer"] = authorizer.clone();
         self
     }
 
-    /// A request that no authorizer has seen.
+    /// Removes `requestContext.authorizer`: no authorizer verified the caller.
     #[must_use]
     pub fn no_authorizer(mut self) -> Event {
         self.0["requestContext"]
@@ -95,33 +96,33 @@ impl Event {
         self
     }
 
-    /// Whether an authorizer has seen it.
+    /// Returns whether an authorizer verified the caller.
     #[must_use]
     pub fn has_authorizer(&self) -> bool {
         self.0["requestContext"].get("authorizer").is_some()
     }
 
-    /// The `Origin` header.
+    /// Sets the `Origin` header.
     #[must_use]
     pub fn origin(self, origin: &str) -> Event {
         self.header("origin", origin)
     }
 
-    /// No `Origin` header: not a browser.
+    /// Removes the `Origin` header, which only browsers send.
     #[must_use]
     pub fn no_origin(mut self) -> Event {
         self.headers().remove("origin");
         self
     }
 
-    /// A header.
+    /// Sets a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Event {
         self.headers().insert(name.to_owned(), json!(value));
         self
     }
 
-    /// A body as text.
+    /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: impl Into<String>) -> Event {
         self.0["body"] = json!(body.into());
@@ -129,19 +130,19 @@ impl Event {
         self
     }
 
-    /// A JSON body.
+    /// Sets a JSON body.
     #[must_use]
     pub fn json(self, body: &Value) -> Event {
         self.body(body.to_string())
     }
 
-    /// A body that API Gateway took for binary.
+    /// Sets a body in base64, as API Gateway encodes binary bodies.
     #[must_use]
     pub fn base64_body(self, body: &[u8]) -> Event {
         self.raw_base64_body(&BASE64_STANDARD.encode(body))
     }
 
-    /// A body said to be base64, as given.
+    /// Sets a body that is marked as base64, without encoding it.
     #[must_use]
     pub fn raw_base64_body(mut self, body: &str) -> Event {
         self.0["body"] = json!(body);
@@ -149,7 +150,7 @@ impl Event {
         self
     }
 
-    /// No body.
+    /// Removes the body.
     #[must_use]
     pub fn no_body(mut self) -> Event {
         self.0.as_object_mut().expect("an event").remove("body");
@@ -157,7 +158,7 @@ impl Event {
         self
     }
 
-    /// The event as JSON, to change it in other ways.
+    /// Returns the event as JSON, for other changes.
     #[must_use]
     pub fn into_json(self) -> Value {
         self.0
@@ -168,27 +169,26 @@ impl Event {
     }
 }
 
-/// An event that was changed as JSON.
 impl From<Value> for Event {
     fn from(event: Value) -> Event {
         Event(event)
     }
 }
 
-/// The event as it is handed to a function.
+/// Formats the event as JSON, as a function receives it.
 impl fmt::Display for Event {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
     }
 }
 
-/// A body of `POST /sources` for the simulator's "Faker" template, with a whole configuration.
+/// Creates a body of `POST /sources` for the simulator's "Faker" template, with a complete configuration.
 #[must_use]
 pub fn faker_source() -> Value {
     json!({ "source_config_template_id": FAKER, "connection_configuration": { "count": 10 } })
 }
 
-/// The simulator's template "Faker", which requires `count`.
+/// The simulator's "Faker" template, which requires `count`.
 pub const FAKER: Uuid = Uuid::from_u128(0x6e4c_9d0a_1b7f_4f0e_9a53_2f6b_8c1d_7e02);
-/// The simulator's template "Postgres", which requires `host`, `database`, `username` and `password`.
+/// The simulator's "Postgres" template, which requires `host`, `database`, `username` and `password`.
 pub const POSTGRES: Uuid = Uuid::from_u128(0x6e4c_9d0a_1b7f_4f0e_9a53_2f6b_8c1d_7e01);

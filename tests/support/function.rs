@@ -14,14 +14,12 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use crate::runtime_api::{Invocation, Returned, RuntimeApi, TRACE_ID};
-use crate::{Answer, Binary, Environment};
+use crate::{Binary, Config, Response};
 
-/// How long Lambda lets a function start: its init phase is cut off after ten seconds.
-const INIT_LIMIT: Duration = Duration::from_secs(10);
-/// The function timeout of the template, which is just below API Gateway's own limit of 30 seconds.
-const DEADLINE: Duration = Duration::from_secs(28);
+/// Timeout of Lambda's init phase.
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A function's process behind a Runtime API of its own; killed when dropped.
+/// A function's process with its own Runtime API; killed when dropped.
 pub struct Function {
     name: String,
     runtime_api: RuntimeApi,
@@ -31,68 +29,79 @@ pub struct Function {
     process: AbortHandle,
 }
 
-/// A process that has ended.
+/// A process that has exited.
 #[derive(Debug)]
 pub struct Exit {
-    /// How it ended.
+    /// The exit status.
     pub status: ExitStatus,
-    /// Everything it printed to standard output.
+    /// Everything that it printed to standard output.
     pub stdout: String,
-    /// Everything it printed to standard error.
+    /// Everything that it printed to standard error.
     pub stderr: String,
-    /// What it reported to the Runtime API's `…/init/error`.
+    /// The bodies that it sent to the Runtime API's `…/init/error`.
     pub init_errors: Vec<String>,
 }
 
-/// An invocation without an answer for the caller: API Gateway says 500 for each of these.
+/// An invocation without a response. API Gateway returns 500 for each of these.
 #[derive(Debug)]
 pub enum Failure {
-    /// The function reported an error instead of an answer.
+    /// The function reported an error to the Runtime API.
     Reported(String),
-    /// The deadline passed; Lambda ends the process then.
-    TimedOut,
-    /// The process ended.
+    /// The deadline passed, on which Lambda kills the process.
+    Timeout,
+    /// The process exited.
     Exited(Exit),
 }
 
-/// What a process prints. Files rather than pipes: whatever was printed can be read at any time, and nothing blocks.
+/// The output of a process, in files: they can be read at any time and never block the process, as pipes do.
 struct Output {
     stdout: File,
     stderr: File,
 }
 
 impl Function {
-    /// Starts the function and waits until it asks for its first event.
+    /// Timeout of both functions in the template, below API Gateway's limit of 30 seconds.
+    pub(crate) const TIMEOUT: Duration = Duration::from_secs(28);
+
+    /// Starts the function and waits until it requests its first event.
     ///
     /// # Panics
-    /// When it ends or takes longer than Lambda's init phase allows.
-    pub async fn start(binary: Binary, environment: &Environment) -> Function {
-        Self::start_program(&binary.path(), environment).await
+    /// If it exits, or exceeds the timeout of Lambda's init phase.
+    pub async fn start(binary: Binary, config: &Config) -> Function {
+        Self::start_program(&binary.path(), config).await
     }
 
-    /// Starts another program that is a Lambda function; see [`start`](Self::start).
+    /// Starts another Lambda function like [`start`](Self::start).
     ///
     /// # Panics
-    /// When it ends or takes longer than Lambda's init phase allows.
-    pub async fn start_program(program: &Path, environment: &Environment) -> Function {
-        match Self::try_start_program(program, environment).await {
+    /// If it exits, or exceeds the timeout of Lambda's init phase.
+    pub async fn start_program(program: &Path, config: &Config) -> Function {
+        match Self::try_start_program(program, config).await {
             Ok(function) => function,
-            Err(exit) => panic!("{} ended at start-up: {exit}", program.display()),
+            Err(exit) => panic!("{} exited during init: {exit}", program.display()),
         }
     }
 
-    /// Starts the function and waits until it asks for its first event, or ends.
+    /// Starts the function and waits until it requests its first event, or exits.
     ///
     /// # Panics
-    /// When it does neither within Lambda's init phase.
-    pub async fn try_start(binary: Binary, environment: &Environment) -> Result<Function, Exit> {
-        Self::try_start_program(&binary.path(), environment).await
+    /// If it does neither within Lambda's init phase.
+    pub async fn try_start(binary: Binary, config: &Config) -> Result<Function, Exit> {
+        Self::try_start_program(&binary.path(), config).await
     }
 
-    async fn try_start_program(
-        program: &Path,
-        environment: &Environment,
-    ) -> Result<Function, Exit> {
+    /// Starts the function and expects it to exit during init.
+    ///
+    /// # Panics
+    /// If it starts; `case` is part of the message.
+    pub async fn expect_exit(binary: Binary, config: &Config, case: &str) -> Exit {
+        match Self::try_start(binary, config).await {
+            Ok(_) => panic!("{} starts with {case}", binary.name()),
+            Err(exit) => exit,
+        }
+    }
+
+    async fn try_start_program(program: &Path, config: &Config) -> Result<Function, Exit> {
         let name = program
             .file_name()
             .expect("a program is a file")
@@ -104,13 +113,13 @@ impl Function {
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", runtime_api.address().to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", &name)
-            .envs(environment.variables())
+            .envs(config.variables())
             .stdin(Stdio::null())
             .stdout(output.stdout.try_clone().expect("a file can be shared"))
             .stderr(output.stderr.try_clone().expect("a file can be shared"))
             .kill_on_drop(true)
             .spawn()
-            .unwrap_or_else(|error| panic!("{} cannot be started: {error}", program.display()));
+            .unwrap_or_else(|error| panic!("failed to run {}: {error}", program.display()));
 
         let process_id = process
             .id()
@@ -123,11 +132,11 @@ impl Function {
         .abort_handle();
 
         let mut polls = runtime_api.polls();
-        let ended_first = tokio::select! {
+        let exit_status = tokio::select! {
             _ = polls.wait_for(|polls| *polls > 0) => None,
-            status = ended(&mut exit) => Some(status),
-            () = sleep(INIT_LIMIT) => panic!(
-                "{name} did not ask for an event within {INIT_LIMIT:?}; it printed:\n{}",
+            status = exited(&mut exit) => Some(status),
+            () = sleep(INIT_TIMEOUT) => panic!(
+                "{name} did not request an event within {INIT_TIMEOUT:?}; it printed:\n{}",
                 output.text()
             ),
         };
@@ -139,31 +148,31 @@ impl Function {
             process_id,
             process,
         };
-        match ended_first {
+        match exit_status {
             None => Ok(function),
             Some(status) => Err(function.exit(status)),
         }
     }
 
-    /// Invokes the function with the template's timeout as its deadline.
+    /// Invokes the function with the template's timeout.
     ///
     /// # Panics
-    /// When there is no answer for the caller; see [`Failure`].
-    pub async fn invoke(&self, event: impl fmt::Display) -> Answer {
-        self.invoke_with_deadline(event, DEADLINE).await
+    /// If there is no response; see [`Failure`].
+    pub async fn invoke(&self, event: impl fmt::Display) -> Response {
+        self.invoke_with_timeout(event, Self::TIMEOUT).await
     }
 
-    /// Invokes the function; the deadline counts from when it takes the event.
+    /// Invokes the function; the timeout starts when it takes the event.
     ///
     /// # Panics
-    /// When there is no answer for the caller; see [`Failure`].
-    pub async fn invoke_with_deadline(
+    /// If there is no response; see [`Failure`].
+    pub async fn invoke_with_timeout(
         &self,
         event: impl fmt::Display,
-        deadline: Duration,
-    ) -> Answer {
-        match self.try_invoke(event, deadline).await {
-            Ok(answer) => answer,
+        timeout: Duration,
+    ) -> Response {
+        match self.try_invoke(event, timeout).await {
+            Ok(response) => response,
             Err(failure) => panic!(
                 "{} failed: {failure}\nit printed:\n{}",
                 self.name,
@@ -172,83 +181,81 @@ impl Function {
         }
     }
 
-    /// Invokes the function and waits until it is ready for the next event, so that whatever it prints about this one
-    /// has been printed.
+    /// Invokes the function and waits until it requests the next event, by which time it has printed everything about this
+    /// one.
     pub async fn try_invoke(
         &self,
         event: impl fmt::Display,
-        deadline: Duration,
-    ) -> Result<Answer, Failure> {
+        timeout: Duration,
+    ) -> Result<Response, Failure> {
         let mut polls = self.runtime_api.polls();
         let mut exit = self.exit.clone();
         let Invocation {
             request_id,
             returned,
-            handed_out,
-        } = self.runtime_api.invoke(event.to_string(), deadline);
+            taken,
+        } = self.runtime_api.invoke(event.to_string(), timeout);
 
         tokio::select! {
-            _ = handed_out => {}
-            status = ended(&mut exit) => return Err(Failure::Exited(self.exit(status))),
+            _ = taken => {}
+            status = exited(&mut exit) => return Err(Failure::Exited(self.exit(status))),
         }
         let polls_before = *polls.borrow();
-        let Returned { body, took, failed } = tokio::select! {
-            // An answer that came is taken even if the process ended right after it.
+        let Returned {
+            body,
+            elapsed,
+            is_error,
+        } = tokio::select! {
+            // A response counts even if the process exits right after it.
             biased;
             returned = returned => returned.expect("the Runtime API outlives the invocation"),
-            status = ended(&mut exit) => return Err(Failure::Exited(self.exit(status))),
-            () = sleep(deadline) => {
+            status = exited(&mut exit) => return Err(Failure::Exited(self.exit(status))),
+            () = sleep(timeout) => {
                 self.process.abort();
-                return Err(Failure::TimedOut);
+                return Err(Failure::Timeout);
             }
         };
         tokio::select! {
             _ = polls.wait_for(|polls| *polls > polls_before) => {}
-            _ = ended(&mut exit) => {}
+            _ = exited(&mut exit) => {}
         }
         let body = String::from_utf8_lossy(&body).into_owned();
-        if failed {
+        if is_error {
             Err(Failure::Reported(body))
         } else {
-            Ok(Answer::new(&request_id, &body, took))
+            Ok(Response::parse(&request_id, &body, elapsed))
         }
     }
 
-    /// Everything printed so far, standard output first.
+    /// Returns everything printed so far, standard output first.
     #[must_use]
     pub fn output(&self) -> String {
         self.output.text()
     }
 
-    /// The lines printed so far, standard output first.
-    #[must_use]
-    pub fn logs(&self) -> Vec<String> {
-        self.output().lines().map(str::to_owned).collect()
-    }
-
-    /// The lines printed so far as JSON.
+    /// Returns the lines printed so far, standard output first.
     ///
     /// # Panics
-    /// When one of them is not a JSON object.
+    /// If one of them is not a JSON object.
     #[must_use]
-    pub fn json_logs(&self) -> Vec<Value> {
-        let parse = |line: &String| match serde_json::from_str(line) {
+    pub fn logs(&self) -> Vec<Value> {
+        let parse = |line: &str| match serde_json::from_str(line) {
             Ok(value @ Value::Object(_)) => value,
             _ => panic!(
                 "{} printed a line that is not a JSON object: {line}",
                 self.name
             ),
         };
-        self.logs().iter().map(parse).collect()
+        self.output().lines().map(parse).collect()
     }
 
-    /// The id of the process, for looking at it from outside.
+    /// Returns the process ID, for measurements.
     #[must_use]
     pub fn process_id(&self) -> u32 {
         self.process_id
     }
 
-    /// The trace id that every invocation carries.
+    /// Returns the trace ID of every invocation.
     #[must_use]
     pub fn trace_id() -> &'static str {
         TRACE_ID
@@ -271,7 +278,7 @@ impl Drop for Function {
 }
 
 impl Exit {
-    /// The lines it printed, standard output first.
+    /// Returns the lines that it printed, standard output first.
     #[must_use]
     pub fn lines(&self) -> Vec<&str> {
         self.stdout.lines().chain(self.stderr.lines()).collect()
@@ -292,8 +299,8 @@ impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Reported(error) => write!(formatter, "it reported {error}"),
-            Failure::TimedOut => write!(formatter, "no answer before the deadline"),
-            Failure::Exited(exit) => write!(formatter, "the process ended: {exit}"),
+            Failure::Timeout => write!(formatter, "no response before the deadline"),
+            Failure::Exited(exit) => write!(formatter, "the process exited: {exit}"),
         }
     }
 }
@@ -307,13 +314,13 @@ impl Output {
         }
     }
 
-    /// Everything so far, standard output first.
+    /// Returns everything printed so far, standard output first.
     fn text(&self) -> String {
         format!("{}{}", read(&self.stdout), read(&self.stderr))
     }
 }
 
-/// Reads without moving the offset, which the process shares.
+/// Reads without moving the file's offset, which the process shares.
 fn read(file: &File) -> String {
     let length = file.metadata().expect("an open file has metadata").len();
     let mut bytes = vec![0; usize::try_from(length).expect("output that fits into memory")];
@@ -322,7 +329,7 @@ fn read(file: &File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-async fn ended(exit: &mut watch::Receiver<Option<ExitStatus>>) -> ExitStatus {
+async fn exited(exit: &mut watch::Receiver<Option<ExitStatus>>) -> ExitStatus {
     let status = exit
         .wait_for(Option::is_some)
         .await

@@ -1,25 +1,26 @@
-//! A port that can be shut.
+//! A port that can be closed.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::net::{TcpSocket, TcpStream};
 
-/// A loopback port in front of a server. Shut, it refuses connections as a machine does on which nothing listens.
+use crate::listener::{Tasks, serve_connections};
+
+/// A loopback port that forwards to a server. Closed, it refuses connections like a port that nothing listens on.
 pub struct Gate {
     address: SocketAddr,
     target: SocketAddr,
-    /// Bound and never listening: keeps the port from being given to someone else while the gate is shut.
+    /// Bound, but never listening: reserves the port while the gate is closed.
     _reservation: TcpSocket,
-    open: Mutex<Option<JoinHandle<()>>>,
+    forwarder: Mutex<Tasks>,
 }
 
 impl Gate {
-    /// A shut gate in front of `url`, which names a loopback address and a port.
+    /// Creates a closed gate in front of `url`, which is `http://ADDRESS:PORT`.
     #[must_use]
-    pub fn shut(url: &str) -> Gate {
+    pub fn closed(url: &str) -> Gate {
         let target = url
             .strip_prefix("http://")
             .and_then(|address| address.parse().ok());
@@ -32,38 +33,36 @@ impl Gate {
             address,
             target,
             _reservation: reservation,
-            open: Mutex::default(),
+            forwarder: Mutex::default(),
         }
     }
 
-    /// The gate's own base URL.
+    /// Creates an open gate in front of `url`, which is `http://ADDRESS:PORT`.
+    #[must_use]
+    pub fn opened(url: &str) -> Gate {
+        let gate = Gate::closed(url);
+        gate.open();
+        gate
+    }
+
+    /// Returns the gate's base URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Accepts connections from now on.
+    /// Accepts connections.
     pub fn open(&self) {
         let listener = bind(self.address).listen(64).expect("the reserved port");
-        *self.open.lock().unwrap() = Some(tokio::spawn(forward(listener, self.target)));
+        let target = self.target;
+        *self.forwarder.lock().unwrap() =
+            serve_connections(listener, move |stream| forward(stream, target));
     }
 
-    /// Refuses connections from now on, and drops those that are open.
+    /// Refuses connections, and drops open ones.
     pub async fn close(&self) {
-        let task = self.open.lock().unwrap().take();
-        if let Some(task) = task {
-            task.abort();
-            // Ends with the error that says "aborted"; the listener is closed then.
-            let _ = task.await;
-        }
-    }
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
-        if let Some(task) = self.open.lock().unwrap().take() {
-            task.abort();
-        }
+        let mut forwarder = std::mem::take(&mut *self.forwarder.lock().unwrap());
+        forwarder.shutdown().await;
     }
 }
 
@@ -77,14 +76,9 @@ fn bind(address: SocketAddr) -> TcpSocket {
     socket
 }
 
-async fn forward(listener: TcpListener, target: SocketAddr) {
-    let mut connections = JoinSet::new();
-    while let Ok((mut near, _)) = listener.accept().await {
-        connections.spawn(async move {
-            if let Ok(mut far) = TcpStream::connect(target).await {
-                // Either side may end the connection in whatever way it likes.
-                let _ = copy_bidirectional(&mut near, &mut far).await;
-            }
-        });
+async fn forward(mut client: TcpStream, target: SocketAddr) {
+    if let Ok(mut server) = TcpStream::connect(target).await {
+        // Either side may end the connection at any time.
+        let _ = copy_bidirectional(&mut client, &mut server).await;
     }
 }

@@ -1,4 +1,4 @@
-//! A plain HTTP client for the harness's own calls.
+//! The HTTP client of the harness.
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -6,11 +6,11 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 
-/// Sends one request over a connection of its own and reads the answer whole.
+/// Sends a request over a new connection and reads the whole response.
 pub(crate) async fn send(
     request: Request<Bytes>,
 ) -> Result<Response<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
-    // A client per call: a pooled connection belongs to the runtime of the test that opened it.
+    // A client per call, because a pooled connection belongs to the runtime of the test that opened it.
     let client = Client::builder(TokioExecutor::new())
         .pool_max_idle_per_host(0)
         .build_http::<Full<Bytes>>();

@@ -1,10 +1,5 @@
-//! Lambda's Invoke API, as the gateway calls it, in front of running functions.
+//! Lambda's Invoke API in front of running functions, for the local gateway.
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
-
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, State};
@@ -12,18 +7,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http::StatusCode;
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::task::AbortHandle;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
+use crate::listener::{Tasks, listen, serve};
 use crate::{Binary, Function};
 
-/// The functions' timeout in the template.
-const DEADLINE: Duration = Duration::from_secs(28);
-
-/// An Invoke API; it stops, and its functions end, when it is dropped.
+/// An Invoke API; it and its functions stop when it is dropped.
 pub(crate) struct InvokeApi {
     address: SocketAddr,
-    server: AbortHandle,
+    _server: Tasks,
 }
 
 impl InvokeApi {
@@ -32,32 +26,24 @@ impl InvokeApi {
             .into_iter()
             .map(|(binary, function)| (binary.name(), function));
         let functions: Arc<BTreeMap<_, _>> = Arc::new(by_name.collect());
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound listener has an address");
+        let (listener, address) = listen().await;
         let router = Router::new()
             .route("/2015-03-31/functions/{name}/invocations", post(invoke))
             .layer(DefaultBodyLimit::disable())
             .with_state(functions);
-        let server =
-            tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
-        InvokeApi { address, server }
+        InvokeApi {
+            address,
+            _server: serve(listener, router),
+        }
     }
 
-    /// Where a function is invoked.
+    /// Returns the URL that invokes a function.
     pub(crate) fn url(&self, binary: Binary) -> String {
         format!(
             "http://{}/2015-03-31/functions/{}/invocations",
             self.address,
             binary.name()
         )
-    }
-}
-
-impl Drop for InvokeApi {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 
@@ -69,10 +55,10 @@ async fn invoke(
     let Some(function) = functions.get(name.as_str()) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    match function.try_invoke(event, DEADLINE).await {
-        Ok(answer) => {
-            let answer = json!({ "statusCode": answer.status, "headers": answer.headers, "body": answer.raw });
-            answer.to_string().into_response()
+    match function.try_invoke(event, Function::TIMEOUT).await {
+        Ok(response) => {
+            let response = json!({ "statusCode": response.status, "headers": response.headers, "body": response.text });
+            response.to_string().into_response()
         }
         Err(failure) => {
             let error = json!({ "errorMessage": failure.to_string() });

@@ -1,49 +1,50 @@
-//! The harness of the end-to-end tests: everything around the two functions that AWS and Airbyte are in production.
+//! The harness of the end-to-end tests. It replaces what surrounds the functions in production: AWS and Airbyte.
 //!
-//! A [`Function`] is the real binary as a process, with nothing of the caller's environment, polling a Lambda Runtime
-//! API that the harness serves. It reads its secret through the real AWS SDK from moto, by way of a [`SecretsManager`]
-//! that logs requests and injects failures, and it calls the Airbyte simulator (`airbyte_sim::Airbyte`).
-//! [`World`] ties these together for one test. Every port is picked by the system and everything ends with its owner,
-//! so that tests run side by side in any order.
+//! A [`Function`] is a process of the real binary, without the caller's environment, that polls a Lambda Runtime API of
+//! the harness. It reads its secret with the real AWS SDK from moto, through a [`SecretsManager`] that logs requests and
+//! injects failures, and calls the Airbyte simulator (`airbyte_sim::Airbyte`). A [`TestEnv`] holds these for one test.
+//! Every port is chosen by the system, and everything stops when its owner is dropped, so that tests can run in parallel
+//! and in any order.
 #![allow(
     clippy::expect_used,
     clippy::missing_panics_doc,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a harness reports by panicking in the test that uses it"
+    reason = "the harness fails the test that uses it by panicking"
 )]
 
-mod answer;
 mod binary;
 mod browser;
 mod cargo_lambda;
 mod chromedriver;
-mod environment;
+mod config;
 mod event;
 mod function;
 mod gate;
 mod http;
 mod invoke_api;
+mod listener;
 mod moto;
+mod response;
 mod runtime_api;
 mod secret;
 mod secrets_manager;
 mod site;
+mod test_env;
 pub mod tls;
 pub mod token;
 mod wait;
-mod world;
 
-pub use answer::{Answer, FieldError, Problem};
 pub use binary::Binary;
 pub use browser::Browser;
 pub use cargo_lambda::CargoLambda;
-pub use environment::Environment;
+pub use config::Config;
 pub use event::{Event, FAKER, POSTGRES, faker_source};
 pub use function::{Exit, Failure, Function};
 pub use gate::Gate;
+pub use response::{FieldError, Problem, Response};
 pub use secret::Secret;
-pub use secrets_manager::{Call, SecretsManager};
+pub use secrets_manager::{AwsRequest, SecretsManager};
 pub use site::Site;
+pub use test_env::TestEnv;
 pub use wait::eventually;
-pub use world::World;

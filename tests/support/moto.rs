@@ -1,4 +1,4 @@
-//! A real Secrets Manager API: moto, one for the test process.
+//! A Secrets Manager API: one moto server for the test process.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -12,20 +12,22 @@ use tokio::sync::Mutex;
 
 use crate::binary::repository;
 
-/// moto ends when its standard input closes: with the test process, however that ends.
+/// A server that exits when its standard input closes, that is, with the test process.
 struct Moto {
     url: String,
     _process: Child,
 }
 
-/// Sends a request, one at a time: moto serves each in a thread of its own, and its threads get in each other's way.
+/// Sends a request, one at a time, because moto serves each in its own thread and is not thread-safe.
 pub(crate) async fn send(request: Request<Bytes>) -> Response<Bytes> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
-    let _turn = ONE_AT_A_TIME.lock().await;
-    crate::http::send(request).await.expect("moto answers")
+    static LOCK: Mutex<()> = Mutex::const_new(());
+    let _guard = LOCK.lock().await;
+    crate::http::send(request)
+        .await
+        .expect("a response of moto")
 }
 
-/// The base URL; the first call of a process starts the server.
+/// Returns the base URL. The first call of a process starts the server.
 pub(crate) fn url() -> &'static str {
     static MOTO: OnceLock<Moto> = OnceLock::new();
     &MOTO.get_or_init(start).url
@@ -34,12 +36,12 @@ pub(crate) fn url() -> &'static str {
 /// Calls an action of Secrets Manager.
 ///
 /// # Panics
-/// When it is refused.
+/// If it fails.
 pub(crate) async fn secrets_manager(action: &str, parameters: &Value) -> Value {
     let request = Request::post(url())
         .header("content-type", "application/x-amz-json-1.1")
         .header("x-amz-target", format!("secretsmanager.{action}"))
-        // moto reads the service's name out of the credential's scope and checks nothing else.
+        // moto reads only the service's name, from the scope of the credential.
         .header(
             "authorization",
             "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/secretsmanager/aws4_request, SignedHeaders=host, Signature=0",
@@ -49,7 +51,7 @@ pub(crate) async fn secrets_manager(action: &str, parameters: &Value) -> Value {
     let response = send(request).await;
     let body = String::from_utf8_lossy(response.body()).into_owned();
     assert!(response.status().is_success(), "{action}: {body}");
-    serde_json::from_str(&body).expect("moto answers JSON")
+    serde_json::from_str(&body).expect("a JSON response of moto")
 }
 
 fn start() -> Moto {
@@ -60,7 +62,7 @@ fn start() -> Moto {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("{} cannot be started: {error}", python.display()));
+        .unwrap_or_else(|error| panic!("failed to run {}: {error}", python.display()));
     let mut line = String::new();
     BufReader::new(process.stdout.take().expect("piped"))
         .read_line(&mut line)
@@ -75,13 +77,13 @@ fn start() -> Moto {
     }
 }
 
-/// The interpreter with moto: `E2E_PYTHON`, or the development environment that the Makefile sets up.
+/// Returns the Python interpreter with moto: `E2E_PYTHON`, or that of the Makefile's development environment.
 pub(crate) fn python() -> PathBuf {
     let python = std::env::var_os("E2E_PYTHON")
         .map_or_else(|| repository().join(".venv/dev/bin/python"), PathBuf::from);
     assert!(
         python.exists(),
-        "{} is missing: `make test` sets it up, or name a Python with moto[server] by E2E_PYTHON",
+        "{} is missing; run `make test`, or set E2E_PYTHON to a Python with moto[server]",
         python.display()
     );
     python

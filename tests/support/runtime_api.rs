@@ -1,4 +1,4 @@
-//! Lambda's Runtime API, as a function sees it.
+//! Lambda's Runtime API for one function.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
 use std::collections::{HashMap, VecDeque};
@@ -11,74 +11,71 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
-use tokio::net::TcpListener;
+use http::StatusCode;
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// The trace id that the Runtime API hands out with every invocation.
+use crate::listener::{Tasks, listen, serve};
+
+/// The trace ID that the Runtime API sends with every invocation.
 pub(crate) const TRACE_ID: &str =
     "Root=1-65f0a3d0-0123456789abcdef01234567;Parent=0123456789abcdef;Sampled=1";
 
-/// A Runtime API for one process; it stops when dropped.
+/// A Runtime API; it stops when dropped.
 pub(crate) struct RuntimeApi {
     address: SocketAddr,
-    desk: Arc<Desk>,
-    server: AbortHandle,
+    invocations: Arc<Invocations>,
+    _server: Tasks,
 }
 
-/// What a function gave back for one invocation.
+/// The result of an invocation.
 pub(crate) struct Returned {
     pub(crate) body: Bytes,
-    /// From handing the event out to having read the answer.
-    pub(crate) took: Duration,
-    /// Whether it came by `…/error`, which API Gateway turns into a 500 of its own.
-    pub(crate) failed: bool,
+    /// The time from sending the event to receiving the response.
+    pub(crate) elapsed: Duration,
+    /// Whether it was sent to `…/error`, for which API Gateway returns a 500.
+    pub(crate) is_error: bool,
 }
 
-/// An invocation that waits for its answer.
+/// An invocation in progress.
 pub(crate) struct Invocation {
     pub(crate) request_id: String,
     pub(crate) returned: oneshot::Receiver<Returned>,
-    /// Tells when the function took the event.
-    pub(crate) handed_out: oneshot::Receiver<()>,
+    /// Completes when the function takes the event.
+    pub(crate) taken: oneshot::Receiver<()>,
 }
 
-struct Desk {
-    queue: Mutex<VecDeque<Pending>>,
+struct Invocations {
+    queue: Mutex<VecDeque<Queued>>,
     queued: Notify,
-    open: Mutex<HashMap<String, Open>>,
-    /// How often the function has asked for an event.
+    running: Mutex<HashMap<String, Running>>,
+    /// The number of requests for an event.
     polls: watch::Sender<u64>,
-    /// Bodies of `…/init/error`.
+    /// The bodies of `…/init/error`.
     init_errors: Mutex<Vec<Bytes>>,
 }
 
-struct Pending {
+struct Queued {
     request_id: String,
     event: String,
-    deadline: Duration,
+    timeout: Duration,
     returned: oneshot::Sender<Returned>,
-    handed_out: oneshot::Sender<()>,
+    taken: oneshot::Sender<()>,
 }
 
-struct Open {
-    since: Instant,
+struct Running {
+    started: Instant,
     returned: oneshot::Sender<Returned>,
 }
 
 impl RuntimeApi {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound listener has an address");
-        let desk = Arc::new(Desk {
+        let (listener, address) = listen().await;
+        let invocations = Arc::new(Invocations {
             queue: Mutex::default(),
             queued: Notify::new(),
-            open: Mutex::default(),
+            running: Mutex::default(),
             polls: watch::channel(0).0,
             init_errors: Mutex::default(),
         });
@@ -94,49 +91,47 @@ impl RuntimeApi {
             )
             .route("/2018-06-01/runtime/init/error", post(init_error))
             .layer(DefaultBodyLimit::disable())
-            .with_state(Arc::clone(&desk));
-        let server =
-            tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
+            .with_state(Arc::clone(&invocations));
         RuntimeApi {
             address,
-            desk,
-            server,
+            invocations,
+            _server: serve(listener, router),
         }
     }
 
-    /// What belongs into `AWS_LAMBDA_RUNTIME_API`.
+    /// Returns the value of `AWS_LAMBDA_RUNTIME_API`.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Queues an event; its deadline counts from when the function takes it.
-    pub(crate) fn invoke(&self, event: String, deadline: Duration) -> Invocation {
+    /// Queues an event; the timeout starts when the function takes it.
+    pub(crate) fn invoke(&self, event: String, timeout: Duration) -> Invocation {
         let request_id = Uuid::new_v4().to_string();
         let (returned_sender, returned) = oneshot::channel();
-        let (handed_out_sender, handed_out) = oneshot::channel();
-        self.desk.queue.lock().unwrap().push_back(Pending {
+        let (taken_sender, taken) = oneshot::channel();
+        self.invocations.queue.lock().unwrap().push_back(Queued {
             request_id: request_id.clone(),
             event,
-            deadline,
+            timeout,
             returned: returned_sender,
-            handed_out: handed_out_sender,
+            taken: taken_sender,
         });
-        self.desk.queued.notify_one();
+        self.invocations.queued.notify_one();
         Invocation {
             request_id,
             returned,
-            handed_out,
+            taken,
         }
     }
 
-    /// How often the function has asked for an event, and news of it.
+    /// Watches the number of times that the function has requested an event.
     pub(crate) fn polls(&self) -> watch::Receiver<u64> {
-        self.desk.polls.subscribe()
+        self.invocations.polls.subscribe()
     }
 
-    /// What the function reported of a start that failed.
+    /// Returns the errors that the function reported during init.
     pub(crate) fn init_errors(&self) -> Vec<String> {
-        let errors = self.desk.init_errors.lock().unwrap();
+        let errors = self.invocations.init_errors.lock().unwrap();
         errors
             .iter()
             .map(|body| String::from_utf8_lossy(body).into_owned())
@@ -144,37 +139,31 @@ impl RuntimeApi {
     }
 }
 
-impl Drop for RuntimeApi {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
-async fn next(State(desk): State<Arc<Desk>>) -> Response {
-    desk.polls.send_modify(|polls| *polls += 1);
-    let pending = loop {
-        let queued = desk.queued.notified();
-        if let Some(pending) = desk.queue.lock().unwrap().pop_front() {
-            break pending;
+async fn next(State(invocations): State<Arc<Invocations>>) -> Response {
+    invocations.polls.send_modify(|polls| *polls += 1);
+    let next = loop {
+        let queued = invocations.queued.notified();
+        if let Some(next) = invocations.queue.lock().unwrap().pop_front() {
+            break next;
         }
         queued.await;
     };
     let deadline = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .expect("a clock past 1970")
-        + pending.deadline;
-    desk.open.lock().unwrap().insert(
-        pending.request_id.clone(),
-        Open {
-            since: Instant::now(),
-            returned: pending.returned,
+        + next.timeout;
+    invocations.running.lock().unwrap().insert(
+        next.request_id.clone(),
+        Running {
+            started: Instant::now(),
+            returned: next.returned,
         },
     );
-    // Nobody listens any more if the test has given the invocation up.
-    let _ = pending.handed_out.send(());
+    // The receiver is gone if the test has dropped the invocation.
+    let _ = next.taken.send(());
     (
         [
-            ("lambda-runtime-aws-request-id", pending.request_id),
+            ("lambda-runtime-aws-request-id", next.request_id),
             (
                 "lambda-runtime-deadline-ms",
                 deadline.as_millis().to_string(),
@@ -186,44 +175,44 @@ async fn next(State(desk): State<Arc<Desk>>) -> Response {
             ("lambda-runtime-trace-id", TRACE_ID.to_owned()),
             ("content-type", "application/json".to_owned()),
         ],
-        pending.event,
+        next.event,
     )
         .into_response()
 }
 
 async fn response(
-    State(desk): State<Arc<Desk>>,
+    State(invocations): State<Arc<Invocations>>,
     Path(request_id): Path<String>,
     body: Bytes,
 ) -> StatusCode {
-    desk.close(&request_id, body, false)
+    invocations.finish(&request_id, body, false)
 }
 
 async fn error(
-    State(desk): State<Arc<Desk>>,
+    State(invocations): State<Arc<Invocations>>,
     Path(request_id): Path<String>,
     body: Bytes,
 ) -> StatusCode {
-    desk.close(&request_id, body, true)
+    invocations.finish(&request_id, body, true)
 }
 
-async fn init_error(State(desk): State<Arc<Desk>>, _headers: HeaderMap, body: Bytes) -> StatusCode {
-    desk.init_errors.lock().unwrap().push(body);
+async fn init_error(State(invocations): State<Arc<Invocations>>, body: Bytes) -> StatusCode {
+    invocations.init_errors.lock().unwrap().push(body);
     StatusCode::ACCEPTED
 }
 
-impl Desk {
-    fn close(&self, request_id: &str, body: Bytes, failed: bool) -> StatusCode {
-        let Some(open) = self.open.lock().unwrap().remove(request_id) else {
+impl Invocations {
+    fn finish(&self, request_id: &str, body: Bytes, is_error: bool) -> StatusCode {
+        let Some(running) = self.running.lock().unwrap().remove(request_id) else {
             return StatusCode::GONE;
         };
         let returned = Returned {
             body,
-            took: open.since.elapsed(),
-            failed,
+            elapsed: running.started.elapsed(),
+            is_error,
         };
-        // Nobody listens any more if the test has given the invocation up.
-        let _ = open.returned.send(returned);
+        // The receiver is gone if the test has dropped the invocation.
+        let _ = running.returned.send(returned);
         StatusCode::ACCEPTED
     }
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::moto::secrets_manager;
 
-/// A secret of one test, under a name that no other test uses.
+/// A secret of one test, with a unique name.
 pub struct Secret {
     name: String,
 }
@@ -22,7 +22,7 @@ impl Secret {
     /// Creates a secret with a string value.
     pub async fn create(value: &str) -> Secret {
         let secret = Secret::absent();
-        secret.appear(value).await;
+        secret.create_now(value).await;
         secret
     }
 
@@ -31,7 +31,7 @@ impl Secret {
         Secret::create(&value.to_string()).await
     }
 
-    /// Creates a secret with a binary value, which the functions do not read.
+    /// Creates a secret with a binary value, which the functions do not support.
     pub async fn create_binary(base64: &str) -> Secret {
         let secret = Secret::absent();
         secrets_manager(
@@ -42,19 +42,19 @@ impl Secret {
         secret
     }
 
-    /// Creates the secret under its name where it is [absent](Self::absent).
-    pub async fn appear(&self, value: &str) {
+    /// Creates the secret if it is [absent](Self::absent).
+    pub async fn create_now(&self, value: &str) {
         let parameters = json!({ "Name": self.name, "SecretString": value });
         secrets_manager("CreateSecret", &parameters).await;
     }
 
-    /// Gives the secret a new current value, as a rotation does.
+    /// Sets a new current value, as a rotation does.
     pub async fn put(&self, value: &str) {
         let parameters = json!({ "SecretId": self.name, "SecretString": value });
         secrets_manager("PutSecretValue", &parameters).await;
     }
 
-    /// Deletes the secret at once.
+    /// Deletes the secret immediately.
     pub async fn delete(&self) {
         secrets_manager(
             "DeleteSecret",
@@ -63,13 +63,13 @@ impl Secret {
         .await;
     }
 
-    /// The secret's name, which `ORGANIZATION_TOKEN_SECRET_ARN` takes as well as its ARN.
+    /// Returns the secret's name, which `ORGANIZATION_TOKEN_SECRET_ARN` accepts like its ARN.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The secret's ARN.
+    /// Returns the secret's ARN.
     pub async fn arn(&self) -> String {
         let secret = secrets_manager("DescribeSecret", &json!({ "SecretId": self.name })).await;
         secret["ARN"]

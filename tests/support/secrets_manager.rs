@@ -1,110 +1,114 @@
-//! Secrets Manager as a function reaches it: moto, behind a server that logs requests and injects failures.
+//! Secrets Manager for one test: a proxy of moto that logs requests and injects failures.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use airbyte_sim::{CannedResponse, FaultKind};
 use bytes::Bytes;
-use http::Request;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 
+use crate::listener::{Tasks, listen, serve_connections};
 use crate::moto;
 
-/// A Secrets Manager of one test; it stops when dropped.
+/// A Secrets Manager; it stops when dropped.
 ///
-/// Its faults are those of the Airbyte simulator, so that one list serves both upstreams.
+/// Its failures are those of the Airbyte simulator, so that one list serves both upstreams.
 pub struct SecretsManager {
     address: SocketAddr,
-    desk: Arc<Desk>,
-    server: AbortHandle,
+    state: Arc<State>,
+    _server: Tasks,
 }
 
-/// One call that arrived.
+/// A request to an AWS API.
 #[derive(Clone, Debug)]
-pub struct Call {
-    /// The action, as in `secretsmanager.GetSecretValue`.
+pub struct AwsRequest {
+    /// The action, for example `secretsmanager.GetSecretValue`.
     pub target: String,
-    /// The request's `authorization` header.
+    /// The `authorization` header.
     pub authorization: String,
-    /// The request's body.
+    /// The body.
     pub body: String,
 }
 
 #[derive(Default)]
-struct Desk {
-    calls: Mutex<Vec<Call>>,
-    fault: Mutex<Option<InjectedFault>>,
+struct State {
+    requests: Mutex<Vec<AwsRequest>>,
+    fault: Mutex<Option<Fault>>,
 }
 
-struct InjectedFault {
+struct Fault {
     kind: FaultKind,
-    /// How many calls it still hits; `None` for all.
-    left: Option<u32>,
+    /// The number of requests that it still applies to; `None` for all.
+    remaining: Option<u32>,
 }
 
 impl SecretsManager {
-    /// Starts a Secrets Manager without faults.
+    /// Starts a Secrets Manager without failures.
     pub async fn start() -> SecretsManager {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound listener has an address");
-        let desk = Arc::new(Desk::default());
-        let server = tokio::spawn(accept(listener, Arc::clone(&desk))).abort_handle();
+        let (listener, address) = listen().await;
+        let state = Arc::new(State::default());
+        let server_state = Arc::clone(&state);
+        let server = serve_connections(listener, move |stream| {
+            let state = Arc::clone(&server_state);
+            // The client may close the connection at any time.
+            async move { drop(serve(stream, &state).await) }
+        });
         SecretsManager {
             address,
-            desk,
-            server,
+            state,
+            _server: server,
         }
     }
 
-    /// The base URL.
+    /// Returns the base URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Fails every call in this way until the fault is cleared.
+    /// Injects this failure into every request until it is cleared.
     pub fn inject(&self, kind: FaultKind) {
-        *self.desk.fault.lock().unwrap() = Some(InjectedFault { kind, left: None });
-    }
-
-    /// Fails the next `times` calls in this way.
-    pub fn inject_times(&self, times: u32, kind: FaultKind) {
-        *self.desk.fault.lock().unwrap() = Some(InjectedFault {
+        *self.state.fault.lock().unwrap() = Some(Fault {
             kind,
-            left: Some(times),
+            remaining: None,
         });
     }
 
-    /// Lets calls through again.
+    /// Injects this failure into the next `times` requests.
+    pub fn inject_times(&self, times: u32, kind: FaultKind) {
+        *self.state.fault.lock().unwrap() = Some(Fault {
+            kind,
+            remaining: Some(times),
+        });
+    }
+
+    /// Clears the injected failure.
     pub fn clear_faults(&self) {
-        *self.desk.fault.lock().unwrap() = None;
+        *self.state.fault.lock().unwrap() = None;
     }
 
-    /// Every call so far.
+    /// Returns every request so far.
     #[must_use]
-    pub fn requests(&self) -> Vec<Call> {
-        self.desk.calls.lock().unwrap().clone()
+    pub fn requests(&self) -> Vec<AwsRequest> {
+        self.state.requests.lock().unwrap().clone()
     }
 
-    /// How often the secret was asked for.
+    /// Returns how often the secret was read.
     #[must_use]
     pub fn reads(&self) -> usize {
-        let calls = self.desk.calls.lock().unwrap();
-        calls
+        let requests = self.state.requests.lock().unwrap();
+        requests
             .iter()
-            .filter(|call| call.target == "secretsmanager.GetSecretValue")
+            .filter(|request| request.target == "secretsmanager.GetSecretValue")
             .count()
     }
 
-    /// The answer with which the real service refuses a call.
+    /// Creates an error response of the real service.
     #[must_use]
-    pub fn refusal(status: u16, error: &str) -> FaultKind {
-        let body = format!(r#"{{"__type":"{error}","Message":"injected failure"}}"#);
+    pub fn error(status: u16, error: &str) -> FaultKind {
+        let body = format!(r#"{{"__type":"{error}","Message":"injected"}}"#);
         FaultKind::Respond(
             CannedResponse::new(status)
                 .header("content-type", "application/x-amz-json-1.1")
@@ -114,40 +118,22 @@ impl SecretsManager {
     }
 }
 
-impl Drop for SecretsManager {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
-async fn accept(listener: TcpListener, desk: Arc<Desk>) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let desk = Arc::clone(&desk);
-        connections.spawn(async move {
-            // The client may end the connection at any time; that is no fault of the test.
-            let _ = serve(stream, &desk).await;
-        });
-    }
-}
-
-async fn serve(mut stream: TcpStream, desk: &Desk) -> std::io::Result<()> {
+async fn serve(mut stream: TcpStream, state: &State) -> std::io::Result<()> {
     let mut buffer = Vec::new();
-    while let Some(call) = read_call(&mut stream, &mut buffer).await? {
-        desk.calls.lock().unwrap().push(call.clone());
-        let fault = desk.take();
-        match fault {
-            None => stream.write_all(&forward(&call).await).await?,
-            Some(FaultKind::Respond(answer)) => stream.write_all(&encode(&answer)).await?,
-            Some(FaultKind::RespondAfterProcessing(answer)) => {
-                forward(&call).await;
-                stream.write_all(&encode(&answer)).await?;
+    while let Some(request) = read_request(&mut stream, &mut buffer).await? {
+        state.requests.lock().unwrap().push(request.clone());
+        match state.take_fault() {
+            None => stream.write_all(&forward(&request).await).await?,
+            Some(FaultKind::Respond(response)) => stream.write_all(&encode(&response)).await?,
+            Some(FaultKind::RespondAfterProcessing(response)) => {
+                forward(&request).await;
+                stream.write_all(&encode(&response)).await?;
             }
             // Without lingering, closing is a TCP reset.
             Some(FaultKind::ResetBeforeResponse) => return stream.set_zero_linger(),
             Some(FaultKind::ResetMidResponse) => {
-                let answer = forward(&call).await;
-                stream.write_all(&answer[..answer.len() / 2]).await?;
+                let response = forward(&request).await;
+                stream.write_all(&response[..response.len() / 2]).await?;
                 return stream.set_zero_linger();
             }
             Some(FaultKind::CloseBeforeResponse) => return Ok(()),
@@ -160,39 +146,40 @@ async fn serve(mut stream: TcpStream, desk: &Desk) -> std::io::Result<()> {
                 bytes_per_tick,
                 tick,
             }) => {
-                for piece in forward(&call).await.chunks(bytes_per_tick) {
+                for piece in forward(&request).await.chunks(bytes_per_tick) {
                     stream.write_all(piece).await?;
                     sleep(tick).await;
                 }
             }
             Some(FaultKind::Delay(delay)) => {
                 sleep(delay).await;
-                stream.write_all(&forward(&call).await).await?;
+                stream.write_all(&forward(&request).await).await?;
             }
         }
     }
     Ok(())
 }
 
-impl Desk {
-    fn take(&self) -> Option<FaultKind> {
+impl State {
+    fn take_fault(&self) -> Option<FaultKind> {
         let mut fault = self.fault.lock().unwrap();
-        let injected = fault.as_mut()?;
-        match &mut injected.left {
-            None => {}
-            Some(0) => return None,
-            Some(left) => *left -= 1,
+        let fault = fault.as_mut()?;
+        if let Some(remaining) = &mut fault.remaining {
+            *remaining = remaining.checked_sub(1)?;
         }
-        Some(injected.kind.clone())
+        Some(fault.kind.clone())
     }
 }
 
-/// Reads one request; `None` when the client has closed the connection.
-async fn read_call(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Result<Option<Call>> {
+/// Reads one request. Returns `None` if the client has closed the connection.
+async fn read_request(
+    stream: &mut TcpStream,
+    buffer: &mut Vec<u8>,
+) -> std::io::Result<Option<AwsRequest>> {
     loop {
-        if let Some((call, length)) = parse_call(buffer) {
+        if let Some((request, length)) = parse_request(buffer) {
             buffer.drain(..length);
-            return Ok(Some(call));
+            return Ok(Some(request));
         }
         if stream.read_buf(buffer).await? == 0 {
             return Ok(None);
@@ -200,8 +187,8 @@ async fn read_call(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> std::io::Res
     }
 }
 
-/// A request and its length in bytes, once it is there as a whole.
-fn parse_call(bytes: &[u8]) -> Option<(Call, usize)> {
+/// Parses a request and returns it with its length in bytes, or `None` if it is incomplete.
+fn parse_request(bytes: &[u8]) -> Option<(AwsRequest, usize)> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
     let httparse::Status::Complete(head) = request.parse(bytes).expect("a well-formed request")
@@ -223,7 +210,7 @@ fn parse_call(bytes: &[u8]) -> Option<(Call, usize)> {
             .unwrap_or_default();
     let body = String::from_utf8_lossy(bytes.get(head..length)?).into_owned();
     Some((
-        Call {
+        AwsRequest {
             target: header("x-amz-target"),
             authorization: header("authorization"),
             body,
@@ -232,13 +219,13 @@ fn parse_call(bytes: &[u8]) -> Option<(Call, usize)> {
     ))
 }
 
-/// moto's answer, as it goes over the wire.
-async fn forward(call: &Call) -> Vec<u8> {
-    let request = Request::post(moto::url())
+/// Forwards a request to moto. Returns the bytes of the response.
+async fn forward(request: &AwsRequest) -> Vec<u8> {
+    let request = http::Request::post(moto::url())
         .header("content-type", "application/x-amz-json-1.1")
-        .header("x-amz-target", &call.target)
-        .header("authorization", &call.authorization)
-        .body(Bytes::from(call.body.clone()))
+        .header("x-amz-target", &request.target)
+        .header("authorization", &request.authorization)
+        .body(Bytes::from(request.body.clone()))
         .expect("a well-formed request");
     let response = moto::send(request).await;
     encode(
@@ -248,23 +235,23 @@ async fn forward(call: &Call) -> Vec<u8> {
     )
 }
 
-fn encode(answer: &CannedResponse) -> Vec<u8> {
-    let length = ("content-length".to_owned(), answer.body.len().to_string());
-    let knows_its_length = answer
+fn encode(response: &CannedResponse) -> Vec<u8> {
+    let length = ("content-length".to_owned(), response.body.len().to_string());
+    let has_length = response
         .headers
         .iter()
         .any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    let headers = answer
+    let headers = response
         .headers
         .iter()
-        .chain((!knows_its_length).then_some(&length));
+        .chain((!has_length).then_some(&length));
     let headers: Vec<String> = headers
         .map(|(name, value)| format!("{name}: {value}\r\n"))
         .collect();
     let head = format!(
         "HTTP/1.1 {} Injected\r\n{}\r\n",
-        answer.status,
+        response.status,
         headers.concat()
     );
-    [head.as_bytes(), &answer.body].concat()
+    [head.as_bytes(), &response.body].concat()
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::binary::repository;
 use crate::invoke_api::InvokeApi;
-use crate::{Binary, Environment, Function, Secret, World};
+use crate::{Binary, Config, Function, Secret, TestEnv};
 
 /// Three copies of the demo page, two of them on origins that the API allows; and the API, which is the local gateway
 /// with the real functions behind it, both as the template describes them.
@@ -38,7 +38,7 @@ impl Site {
     pub async fn with(options: Options) -> Site {
         let secret = Secret::create("dev-organization-token").await;
         let secret_arn = secret.arn().await;
-        let world = World::with(options, secret).await;
+        let env = TestEnv::with(options, secret).await;
         let issuer = Issuer::start(any_port()).await.expect("a free port");
         let pages = [page().await, page().await, page().await];
         let origins = pages.each_ref().map(Demo::url);
@@ -47,16 +47,13 @@ impl Site {
             ("AllowedOrigins", origins[..2].join(",")),
             ("JwtIssuer", issuer.url().to_owned()),
             ("JwtAudience", issuer::DEFAULT_AUDIENCE.to_owned()),
-            (
-                "AirbyteOrganizationId",
-                Environment::ORGANIZATION.to_owned(),
-            ),
-            ("AirbyteApiUrl", world.airbyte.url()),
+            ("AirbyteOrganizationId", Config::ORGANIZATION_ID.to_owned()),
+            ("AirbyteApiUrl", env.airbyte.url()),
             ("OrganizationTokenSecretArn", secret_arn),
         ]);
         let functions = tokio::join!(
-            function(Binary::MintToken, &template, &world),
-            function(Binary::CreateSource, &template, &world),
+            function(Binary::MintToken, &template, &env),
+            function(Binary::CreateSource, &template, &env),
         );
         let functions = InvokeApi::start(functions.into()).await;
         let endpoint = |binary: Binary| (binary.name().to_owned(), functions.url(binary));
@@ -71,16 +68,16 @@ impl Site {
         let config = PageConfig {
             api_url: gateway.url(),
             issuer_url: issuer.url().to_owned(),
-            airbyte_url: world.airbyte.url(),
+            airbyte_url: env.airbyte.url(),
             widget_script_url: "/widget.js".to_owned(),
             widget_script_integrity: None,
-            templates: source_templates(&world.airbyte).await,
+            templates: source_templates(&env.airbyte).await,
         };
         for page in &pages {
             page.configure(config.clone()).expect("URLs");
         }
         Site {
-            airbyte: world.airbyte,
+            airbyte: env.airbyte,
             origins,
             _pages: pages,
             _issuer: issuer,
@@ -126,15 +123,15 @@ fn template<const N: usize>(parameters: [(&str, String); N]) -> Template {
 }
 
 /// Starts a function with the environment that the template gives it.
-async fn function(binary: Binary, template: &Template, world: &World) -> (Binary, Function) {
-    let mut environment = Environment::bare().with(
+async fn function(binary: Binary, template: &Template, env: &TestEnv) -> (Binary, Function) {
+    let mut config = Config::bare().with(
         "AWS_ENDPOINT_URL_SECRETS_MANAGER",
-        &world.secrets_manager.url(),
+        &env.secrets_manager.url(),
     );
     for (name, value) in &template.functions[binary.name()].environment {
-        environment = environment.with(name, value);
+        config = config.with(name, value);
     }
-    (binary, Function::start(binary, &environment).await)
+    (binary, Function::start(binary, &config).await)
 }
 
 /// The source templates, as Airbyte lists them to the organization; not counted in the request log.

@@ -1,38 +1,38 @@
-//! Servers behind an `https` address with which no connection may come about.
+//! `https` servers to which no client may connect.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-/// A listener that breaks TLS; it stops when dropped.
+use crate::listener::{Tasks, listen, serve_connections};
+
+/// A server with broken TLS; it stops when dropped.
 pub struct BrokenTls {
     address: SocketAddr,
-    connections: Arc<AtomicUsize>,
-    requests: Arc<AtomicUsize>,
-    server: AbortHandle,
+    counts: Arc<Counts>,
+    _server: Tasks,
 }
 
-#[derive(Clone)]
-enum Kind {
-    PlainText,
-    Untrusted(TlsAcceptor),
+#[derive(Default)]
+struct Counts {
+    connections: AtomicUsize,
+    requests: AtomicUsize,
 }
 
 impl BrokenTls {
-    /// Answers the client's hello with plain HTTP.
+    /// Starts a server that responds in plain HTTP.
     pub async fn plain_text() -> BrokenTls {
-        Self::start(Kind::PlainText).await
+        Self::start(None).await
     }
 
-    /// Speaks TLS with a certificate for its own address that nobody vouches for.
+    /// Starts a server with a self-signed certificate for its address.
     pub async fn untrusted() -> BrokenTls {
         let certified =
             rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()])
@@ -44,83 +44,58 @@ impl BrokenTls {
             .expect("TLS 1.2 and 1.3")
             .with_no_client_auth()
             .with_single_cert(vec![certified.cert.der().clone()], key)
-            .expect("a certificate that fits its key");
-        Self::start(Kind::Untrusted(TlsAcceptor::from(Arc::new(config)))).await
+            .expect("a certificate that matches its key");
+        Self::start(Some(TlsAcceptor::from(Arc::new(config)))).await
     }
 
-    async fn start(kind: Kind) -> BrokenTls {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound listener has an address");
-        let connections = Arc::new(AtomicUsize::new(0));
-        let requests = Arc::new(AtomicUsize::new(0));
-        let server = tokio::spawn(accept(
-            listener,
-            kind,
-            Arc::clone(&connections),
-            Arc::clone(&requests),
-        ));
+    async fn start(acceptor: Option<TlsAcceptor>) -> BrokenTls {
+        let (listener, address) = listen().await;
+        let counts = Arc::new(Counts::default());
+        let server_counts = Arc::clone(&counts);
+        let server = serve_connections(listener, move |stream| {
+            serve(stream, acceptor.clone(), Arc::clone(&server_counts))
+        });
         BrokenTls {
             address,
-            connections,
-            requests,
-            server: server.abort_handle(),
+            counts,
+            _server: server,
         }
     }
 
-    /// The `https` base URL.
+    /// Returns the `https` base URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("https://{}", self.address)
     }
 
-    /// How many connections were opened.
+    /// Returns the number of connections.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
+        self.counts.connections.load(Ordering::SeqCst)
     }
 
-    /// On how many of them anything was sent after the handshake.
+    /// Returns the number of connections on which the client sent data after the handshake.
     #[must_use]
     pub fn requests(&self) -> usize {
-        self.requests.load(Ordering::SeqCst)
+        self.counts.requests.load(Ordering::SeqCst)
     }
 }
 
-impl Drop for BrokenTls {
-    fn drop(&mut self) {
-        self.server.abort();
+async fn serve(stream: TcpStream, acceptor: Option<TlsAcceptor>, counts: Arc<Counts>) {
+    counts.connections.fetch_add(1, Ordering::SeqCst);
+    let Some(acceptor) = acceptor else {
+        return respond_in_plain_text(stream).await;
+    };
+    if let Ok(mut stream) = acceptor.accept(stream).await
+        && matches!(stream.read(&mut [0; 1]).await, Ok(1))
+    {
+        counts.requests.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    kind: Kind,
-    connections: Arc<AtomicUsize>,
-    requests: Arc<AtomicUsize>,
-) {
-    let mut served = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        connections.fetch_add(1, Ordering::SeqCst);
-        let requests = Arc::clone(&requests);
-        match kind.clone() {
-            Kind::PlainText => served.spawn(plain_text(stream)),
-            Kind::Untrusted(acceptor) => served.spawn(async move {
-                let Ok(mut stream) = acceptor.accept(stream).await else {
-                    return;
-                };
-                if matches!(stream.read(&mut [0; 1]).await, Ok(1)) {
-                    requests.fetch_add(1, Ordering::SeqCst);
-                }
-            }),
-        };
-    }
-}
-
-async fn plain_text(mut stream: TcpStream) {
+async fn respond_in_plain_text(mut stream: TcpStream) {
     let mut hello = [0; 1024];
-    // The client hangs up when it sees that this is not TLS, at whichever of these steps.
+    // The client may close the connection at any step, once it sees that this is not TLS.
     if stream.read(&mut hello).await.is_ok() {
         let _ = stream
             .write_all(

@@ -1,4 +1,4 @@
-//! Airbyte's tokens, made by hand where a test needs one that the simulator would not issue.
+//! Airbyte's tokens, including ones that the simulator would not issue.
 
 use airbyte_sim::Airbyte;
 use base64::Engine;
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::Environment;
+use crate::Config;
 
-/// A JWT with these claims and a signature that nobody made.
+/// Creates a JWT with these claims and an invalid signature.
 #[must_use]
 pub fn jwt(claims: &Value) -> String {
     let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
@@ -24,7 +24,7 @@ pub fn jwt(claims: &Value) -> String {
     )
 }
 
-/// The claims of a user-scoped token, as the vendor's page shows them.
+/// Creates the claims of a user-scoped token, as Airbyte documents them.
 #[must_use]
 pub fn scoped_claims(workspace: Uuid, user: &str, expiry: OffsetDateTime) -> Value {
     json!({
@@ -39,31 +39,42 @@ pub fn scoped_claims(workspace: Uuid, user: &str, expiry: OffsetDateTime) -> Val
     })
 }
 
-/// What `/embedded/widget_token` puts into `token`: base64 of a JSON object.
+/// Creates an opaque token: base64 of a JSON object.
 #[must_use]
 pub fn opaque(scoped_token: &str, widget_url: &str) -> String {
     BASE64_STANDARD.encode(json!({ "token": scoped_token, "widgetUrl": widget_url }).to_string())
 }
 
-/// A whole opaque token that expires in an hour.
+/// The widget URL of tokens that the simulator did not issue.
+pub const WIDGET_URL: &str = "https://cloud.airbyte.com/embedded-widget";
+
+/// Creates an opaque token with these claims.
 #[must_use]
-pub fn opaque_for(workspace: Uuid, user: &str) -> String {
-    let expiry = OffsetDateTime::now_utc() + time::Duration::HOUR;
-    opaque(
-        &jwt(&scoped_claims(workspace, user, expiry)),
-        "https://cloud.airbyte.com/embedded-widget",
-    )
+pub fn opaque_with_claims(claims: &Value) -> String {
+    opaque(&jwt(claims), WIDGET_URL)
 }
 
-/// An opaque token that the simulator issued.
+/// Creates a valid opaque token that expires in an hour.
+#[must_use]
+pub fn opaque_for(workspace: Uuid, user: &str) -> String {
+    opaque_with_claims(&scoped_claims(workspace, user, in_an_hour()))
+}
+
+/// Returns the time in an hour.
+#[must_use]
+pub fn in_an_hour() -> OffsetDateTime {
+    OffsetDateTime::now_utc() + time::Duration::HOUR
+}
+
+/// Mints an opaque token with the simulator.
 ///
 /// # Panics
-/// When it does not issue one.
+/// If that fails.
 pub async fn mint(airbyte: &Airbyte, user: &str) -> String {
     let body = json!({
         "externalUserId": user,
-        "organizationId": Environment::ORGANIZATION,
-        "allowedOrigin": Environment::ORIGIN,
+        "organizationId": Config::ORGANIZATION_ID,
+        "allowedOrigin": Config::ORIGIN,
     });
     let request = Request::post(format!("{}/api/v1/embedded/widget_token", airbyte.url()))
         .header("authorization", "Bearer dev-organization-token")
@@ -72,30 +83,30 @@ pub async fn mint(airbyte: &Airbyte, user: &str) -> String {
         .expect("a well-formed request");
     let response = crate::http::send(request)
         .await
-        .expect("the simulator responds");
-    let answer: Value = serde_json::from_slice(response.body()).expect("JSON");
-    answer["token"]
+        .expect("a response of the simulator");
+    let response: Value = serde_json::from_slice(response.body()).expect("JSON");
+    response["token"]
         .as_str()
-        .unwrap_or_else(|| panic!("no token: {answer}"))
+        .unwrap_or_else(|| panic!("no token: {response}"))
         .to_owned()
 }
 
-/// The JSON inside an opaque token in the standard alphabet.
+/// Returns the JSON of an opaque token.
 ///
 /// # Panics
-/// When it is not that.
+/// If it is not JSON in standard base64.
 #[must_use]
-pub fn open(opaque: &str) -> Value {
+pub fn decode(opaque: &str) -> Value {
     let bytes = BASE64_STANDARD
         .decode(opaque)
         .expect("standard base64 with padding");
     serde_json::from_slice(&bytes).expect("JSON inside of base64")
 }
 
-/// The claims of a JWT, unverified.
+/// Returns the claims of a JWT, unverified.
 ///
 /// # Panics
-/// When it is not a JWT.
+/// If it is not a JWT.
 #[must_use]
 pub fn claims(jwt: &str) -> Value {
     let payload = jwt.split('.').nth(1).expect("three parts");

@@ -1,22 +1,22 @@
-//! Waiting for a condition instead of for a while.
+//! Waiting for conditions.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// How long a condition that is bound to come true may take on a busy machine.
-const BOUND: Duration = Duration::from_secs(10);
+/// Timeout of a condition; long, for busy machines.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Waits until `condition` holds.
 ///
 /// # Panics
-/// When it does not within ten seconds; `what` says what was waited for.
-pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+/// If it does not within ten seconds; `condition_name` is part of the message.
+pub async fn eventually(condition_name: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
         assert!(
-            started.elapsed() < BOUND,
-            "waited {BOUND:?} in vain: {what}"
+            started.elapsed() < TIMEOUT,
+            "not within {TIMEOUT:?}: {condition_name}"
         );
         sleep(Duration::from_millis(5)).await;
     }

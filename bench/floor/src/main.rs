@@ -1,5 +1,5 @@
-//! A `lambda_http` hello world: what a function costs that does nothing. Built like the functions, so that the ratios to
-//! it say what they do with their share.
+//! The baseline of the benchmarks: a `lambda_http` hello world, built with the same profile as the functions. A ratio to
+//! it is the cost of a function's own work.
 
 use lambda_http::{Body, Error, Request, Response, run, service_fn};
 

@@ -1,5 +1,5 @@
-//! Creates of many users at once, for a third of the time with an Airbyte that fails in every way; then what there is at
-//! Airbyte is compared with what was answered.
+//! Load on `POST /sources` by many users in three phases. In the second one, Airbyte fails in every way. At the end, the
+//! sources in Airbyte are compared with the responses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::Run;
-use super::stack::{Answer, Stack};
+use super::Phase;
+use super::stack::{Response, Stack};
 use crate::Result;
 
-/// Calls at the same time.
+/// Concurrent calls.
 const WORKERS: usize = 16;
 
-/// In each phase, in which every user is a new one.
+/// Users of each phase, all of them new.
 const USERS: usize = 40;
 
-/// Of each user.
-const CREATES: usize = 10;
+/// Sources that each user creates.
+const CREATES_PER_USER: usize = 10;
 
-/// After this, a phase makes no more of them.
-const PHASE: Duration = Duration::from_secs(15);
+/// Limit of a phase's duration; it then starts no further create.
+const MAX_PHASE_DURATION: Duration = Duration::from_secs(15);
 
 /// The simulator's "Postgres" template.
 const TEMPLATE: &str = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e01";
@@ -31,60 +31,60 @@ const TEMPLATE: &str = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e01";
 struct User {
     name: String,
     bearer: String,
-    /// Every second user sends their token along; for the others the function gets one.
+    /// Every second user sends a token; for the others, the function mints one.
     token: Option<Value>,
 }
 
-/// A create and its answer.
-struct Created {
+/// A create and its response.
+struct Create {
     user: String,
-    /// The name of the database: in no other create's configuration.
+    /// The database name in its configuration, which is unique.
     database: String,
-    answer: Answer,
-    took: Duration,
+    response: Response,
+    duration: Duration,
 }
 
-/// Runs the three phases, and compares. Gives also the number of answers of each kind.
-pub(super) fn run(stack: &Stack) -> Result<(Vec<Run>, BTreeMap<String, usize>)> {
-    let phases = [
+/// Runs the three phases and verifies the result. Returns the count of each outcome as well.
+pub(super) fn run(stack: &Stack) -> Result<(Vec<Phase>, BTreeMap<String, usize>)> {
+    let plan = [
         ("POST /sources", "before", Vec::new()),
-        ("while Airbyte fails", "failing", faults()),
-        ("afterwards", "after", Vec::new()),
+        ("POST /sources, Airbyte failing", "failing", faults()),
+        ("POST /sources, recovered", "after", Vec::new()),
     ];
-    let (mut runs, mut all) = (Vec::new(), Vec::new());
-    for (name, users, faults) in phases {
-        let users = sign_in(stack, users)?;
+    let (mut phases, mut creates) = (Vec::new(), Vec::new());
+    for (name, user_prefix, faults) in plan {
+        let users = sign_in(stack, user_prefix)?;
         for fault in &faults {
             stack.inject(fault)?;
         }
         let started = Instant::now();
-        let created = create(stack, &users)?;
-        let took = started.elapsed();
+        let batch = create_all(stack, &users)?;
+        let duration = started.elapsed();
         stack.clear_faults()?;
 
         if faults.is_empty()
-            && let Some(failed) = created.iter().find(|created| created.answer.status != 201)
+            && let Some(failed) = batch.iter().find(|create| create.response.status != 201)
         {
-            let Answer { status, body } = &failed.answer;
+            let Response { status, body } = &failed.response;
             return Err(
-                format!("a create without any fault was answered with {status}: {body}").into(),
+                format!("a create returned {status} without an injected failure: {body}").into(),
             );
         }
-        let mut latencies: Vec<_> = created.iter().map(|created| created.took).collect();
+        let mut latencies: Vec<_> = batch.iter().map(|create| create.duration).collect();
         latencies.sort_unstable();
-        runs.push(Run {
+        phases.push(Phase {
             name,
-            requests: u32::try_from(created.len())?,
-            took,
+            requests: u32::try_from(batch.len())?,
+            duration,
             latency: [50, 99, 100].map(|percent| crate::percentile(&latencies, percent)),
         });
-        all.extend(created);
+        creates.extend(batch);
     }
-    let answers = compare(&all, &stack.sources()?, &workspaces(stack, &all)?)?;
-    Ok((runs, answers))
+    let outcomes = verify(&creates, &stack.sources()?, &workspaces(stack, &creates)?)?;
+    Ok((phases, outcomes))
 }
 
-/// One request in four to each of Airbyte's two routes meets one of these, for as long as there are requests.
+/// Returns the failures to inject: on each of Airbyte's two routes, every fourth request fails.
 fn faults() -> Vec<Value> {
     let mints = [
         json!({"respond": {"status": 503}}),
@@ -101,7 +101,11 @@ fn faults() -> Vec<Value> {
         json!("reset-mid-response"),
     ];
     let specs = |route: &'static str, kinds: Vec<Value>| {
-        let kinds = kinds.into_iter().cycle().enumerate().take(USERS * CREATES);
+        let kinds = kinds
+            .into_iter()
+            .cycle()
+            .enumerate()
+            .take(USERS * CREATES_PER_USER);
         // A request that a fault hits does not count toward the `skip` of later faults.
         kinds.map(move |(index, kind)| json!({"route": route, "times": 1, "skip": index * 3, "kind": kind}))
     };
@@ -129,42 +133,42 @@ fn sign_in(stack: &Stack, prefix: &str) -> Result<Vec<User>> {
     Ok(users)
 }
 
-/// `POST /token`, which has to succeed.
+/// Mints a token; fails if that does not succeed.
 fn mint(stack: &Stack, bearer: &str) -> Result<Value> {
-    let Answer { status, body } = stack.post("/token", bearer, &json!({}))?;
+    let Response { status, body } = stack.post("/token", bearer, &json!({}))?;
     if status == 200 {
         Ok(body)
     } else {
-        Err(format!("no token: {status} {body}").into())
+        Err(format!("POST /token returned {status}: {body}").into())
     }
 }
 
-/// All creates of a phase, a user's spread over the whole of it.
-fn create(stack: &Stack, users: &[User]) -> Result<Vec<Created>> {
+/// Sends all creates of a phase. Those of one user are spread over the whole phase.
+fn create_all(stack: &Stack, users: &[User]) -> Result<Vec<Create>> {
     let started = Instant::now();
     let next = AtomicUsize::new(0);
-    let work = || -> Result<Vec<Created>> {
-        let mut done = Vec::new();
+    let work = || -> Result<Vec<Create>> {
+        let mut creates = Vec::new();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= USERS * CREATES || started.elapsed() > PHASE {
-                return Ok(done);
+            if number >= USERS * CREATES_PER_USER || started.elapsed() > MAX_PHASE_DURATION {
+                return Ok(creates);
             }
-            done.push(create_one(stack, &users[number % USERS], number / USERS)?);
+            creates.push(create(stack, &users[number % USERS], number / USERS)?);
         }
     };
-    let mut created = Vec::new();
-    for done in thread::scope(|scope| {
+    let mut all = Vec::new();
+    for creates in thread::scope(|scope| {
         let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
-        let ends = workers.into_iter().map(thread::ScopedJoinHandle::join);
-        ends.collect::<Vec<_>>()
+        let results = workers.into_iter().map(thread::ScopedJoinHandle::join);
+        results.collect::<Vec<_>>()
     }) {
-        created.extend(done.map_err(|_| "a worker panicked")??);
+        all.extend(creates.map_err(|_| "a worker panicked")??);
     }
-    Ok(created)
+    Ok(all)
 }
 
-fn create_one(stack: &Stack, user: &User, number: usize) -> Result<Created> {
+fn create(stack: &Stack, user: &User, number: usize) -> Result<Create> {
     let database = format!("{}-{number}", user.name);
     let mut body = json!({
         "source_config_template_id": TEMPLATE,
@@ -179,18 +183,18 @@ fn create_one(stack: &Stack, user: &User, number: usize) -> Result<Created> {
         body["token"] = token.clone();
     }
     let started = Instant::now();
-    let answer = stack.post("/sources", &user.bearer, &body)?;
-    Ok(Created {
+    let response = stack.post("/sources", &user.bearer, &body)?;
+    Ok(Create {
         user: user.name.clone(),
         database,
-        answer,
-        took: started.elapsed(),
+        response,
+        duration: started.elapsed(),
     })
 }
 
-/// Each user's workspace, as `POST /token` tells it; no two users share one.
-fn workspaces(stack: &Stack, created: &[Created]) -> Result<BTreeMap<String, Value>> {
-    let users: BTreeSet<_> = created.iter().map(|created| &created.user).collect();
+/// Returns each user's workspace, as `POST /token` returns it. Fails if two users share one.
+fn workspaces(stack: &Stack, creates: &[Create]) -> Result<BTreeMap<String, Value>> {
+    let users: BTreeSet<_> = creates.iter().map(|create| &create.user).collect();
     let mut workspaces = BTreeMap::new();
     for user in users {
         let minted = mint(stack, &stack.sign_in(user)?)?;
@@ -204,10 +208,10 @@ fn workspaces(stack: &Stack, created: &[Created]) -> Result<BTreeMap<String, Val
     }
 }
 
-/// Whether Airbyte has what was answered: every source in its user's workspace, none twice, none that was answered 201
-/// missing, none that was certainly refused there. Gives the number of answers of each kind.
-fn compare(
-    created: &[Created],
+/// Checks that Airbyte's sources match the responses: every source is in its user's workspace, none is duplicated, none is
+/// missing after a 201, and none exists after an error that excludes it. Returns the count of each outcome.
+fn verify(
+    creates: &[Create],
     sources: &[Value],
     workspaces: &BTreeMap<String, Value>,
 ) -> Result<BTreeMap<String, usize>> {
@@ -220,37 +224,33 @@ fn compare(
         let database = configuration["database"].as_str().unwrap_or_default();
         found.entry(database.to_owned()).or_default().push(source);
     }
-    let mut answers: BTreeMap<String, usize> = BTreeMap::new();
-    let mut faults = Vec::new();
-    for Created {
+    let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
+    let mut mismatches = Vec::new();
+    for Create {
         user,
         database,
-        answer,
+        response: Response { status, body },
         ..
-    } in created
+    } in creates
     {
         let sources = found.remove(database).unwrap_or_default();
-        let kind = answer.body["type"].as_str();
-        *answers
-            .entry(format!("{} {}", answer.status, kind.unwrap_or("created")))
+        let problem = body["type"].as_str();
+        *outcomes
+            .entry(format!("{status} {}", problem.unwrap_or("created")))
             .or_default() += 1;
-        // What Airbyte may have done before its answer was lost, nobody can say.
-        let (least, most) = match (answer.status, kind) {
-            (201, None) => (1, 1),
-            (429, Some("rate-limited")) => (0, 0),
-            (502, Some("upstream-error")) | (504, Some("upstream-timeout")) => (0, 1),
+        let expected = match (status, problem) {
+            (201, None) => 1..=1,
+            (429, Some("rate-limited")) => 0..=0,
+            // Airbyte may have created the source before its response was lost.
+            (502, Some("upstream-error")) | (504, Some("upstream-timeout")) => 0..=1,
             _ => {
-                faults.push(format!(
-                    "{database} was answered with {}: {}",
-                    answer.status, answer.body
-                ));
+                mismatches.push(format!("{database}: unexpected response {status}: {body}"));
                 continue;
             }
         };
-        if !(least..=most).contains(&sources.len()) {
-            faults.push(format!(
-                "{database} was answered with {} and is there {} times",
-                answer.status,
+        if !expected.contains(&sources.len()) {
+            mismatches.push(format!(
+                "{database}: {} source(s) after a {status}",
                 sources.len()
             ));
         }
@@ -258,22 +258,22 @@ fn compare(
             if source["workspace_id"] != workspaces[user]
                 || source["external_user_id"] != json!(user)
             {
-                faults.push(format!("{database} is in a workspace that is not {user}'s"));
+                mismatches.push(format!("{database}: not in the workspace of {user}"));
             }
-            if answer.status == 201 && answer.body["id"] != source["id"] {
-                faults.push(format!("{database} was answered with another source's id"));
+            if *status == 201 && body["id"] != source["id"] {
+                mismatches.push(format!("{database}: the response has another source's ID"));
             }
         }
     }
-    faults.extend(
+    mismatches.extend(
         found
             .into_keys()
-            .map(|database| format!("{database} was never asked for")),
+            .map(|database| format!("{database}: exists without a request")),
     );
-    if faults.is_empty() {
-        Ok(answers)
+    if mismatches.is_empty() {
+        Ok(outcomes)
     } else {
-        Err(faults.join("\n").into())
+        Err(mismatches.join("\n").into())
     }
 }
 
@@ -281,16 +281,16 @@ fn compare(
 mod tests {
     use super::*;
 
-    fn created(status: u16, kind: Option<&str>) -> Created {
-        let mut body = json!({"id": "source-1"});
-        if let Some(kind) = kind {
-            body = json!({"type": kind});
-        }
-        Created {
+    fn create(status: u16, problem: Option<&str>) -> Create {
+        let body = match problem {
+            None => json!({"id": "source-1"}),
+            Some(problem) => json!({"type": problem}),
+        };
+        Create {
             user: "alice".to_owned(),
             database: "alice-0".to_owned(),
-            answer: Answer { status, body },
-            took: Duration::ZERO,
+            response: Response { status, body },
+            duration: Duration::ZERO,
         }
     }
 
@@ -304,31 +304,71 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_has_to_be_what_was_answered() {
-        let (there, lost) = (vec![source("w", "alice-0")], Vec::new());
-        let twice = vec![source("w", "alice-0"), source("w", "alice-0")];
-        let elsewhere = vec![source("other", "alice-0")];
-        let unasked = vec![source("w", "alice-0"), source("w", "alice-1")];
+    fn verifies_sources_against_responses() {
+        let (none, one) = (vec![], vec![source("w", "alice-0")]);
+        let duplicate = vec![source("w", "alice-0"), source("w", "alice-0")];
+        let misplaced = vec![source("other", "alice-0")];
+        let unrequested = vec![source("w", "alice-0"), source("w", "alice-1")];
         let (limited, failed) = (Some("rate-limited"), Some("upstream-error"));
         let cases = [
-            (created(201, None), &there, true),
-            (created(201, None), &lost, false),
-            (created(201, None), &twice, false),
-            (created(201, None), &elsewhere, false),
-            (created(201, None), &unasked, false),
-            (created(429, limited), &lost, true),
-            (created(429, limited), &there, false),
-            (created(502, failed), &lost, true),
-            (created(502, failed), &there, true),
-            (created(502, failed), &twice, false),
-            (created(500, Some("internal-error")), &lost, false),
-            // As the gateway answers where the function has not.
-            (created(503, None), &lost, false),
+            ("created", create(201, None), &one, Ok(())),
+            (
+                "lost",
+                create(201, None),
+                &none,
+                Err("alice-0: 0 source(s) after a 201"),
+            ),
+            (
+                "duplicated",
+                create(201, None),
+                &duplicate,
+                Err("alice-0: 2 source(s) after a 201"),
+            ),
+            (
+                "in another workspace",
+                create(201, None),
+                &misplaced,
+                Err("alice-0: not in the workspace of alice"),
+            ),
+            (
+                "not requested",
+                create(201, None),
+                &unrequested,
+                Err("alice-1: exists without a request"),
+            ),
+            ("rate limited", create(429, limited), &none, Ok(())),
+            (
+                "created though rate limited",
+                create(429, limited),
+                &one,
+                Err("alice-0: 1 source(s) after a 429"),
+            ),
+            ("failed", create(502, failed), &none, Ok(())),
+            ("failed after creation", create(502, failed), &one, Ok(())),
+            (
+                "duplicated by a retry",
+                create(502, failed),
+                &duplicate,
+                Err("alice-0: 2 source(s) after a 502"),
+            ),
+            (
+                "internal error",
+                create(500, Some("internal-error")),
+                &none,
+                Err(r#"alice-0: unexpected response 500: {"type":"internal-error"}"#),
+            ),
+            (
+                "response of the gateway itself",
+                create(503, None),
+                &none,
+                Err(r#"alice-0: unexpected response 503: {"id":"source-1"}"#),
+            ),
         ];
         let workspaces = BTreeMap::from([("alice".to_owned(), json!("w"))]);
-        for (index, (created, sources, fine)) in cases.into_iter().enumerate() {
-            let compared = compare(&[created], sources, &workspaces);
-            assert_eq!(compared.is_ok(), fine, "case {index}: {compared:?}");
+        for (case, create, sources, expected) in cases {
+            let result = verify(&[create], sources, &workspaces);
+            let result = result.map(drop).map_err(|error| error.to_string());
+            assert_eq!(result, expected.map_err(str::to_owned), "{case}");
         }
     }
 }

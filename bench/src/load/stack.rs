@@ -1,4 +1,4 @@
-//! The local stack, as `make dev` starts it, on ports that are free.
+//! The local stack, as `make dev` starts it, on free ports.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Write};
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -18,19 +18,19 @@ use ureq::Agent;
 
 use crate::Result;
 
-/// How many instances of each function may run at a time.
+/// Concurrent instances of each function.
 const CONCURRENCY: u16 = 8;
 
-/// How long the stack may take to start; it may have to build the functions first.
-const START: Duration = Duration::from_secs(600);
+/// Timeout of the stack's start, which may have to build the functions first.
+const START_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How long any request may take; the gateway gives up after 30 seconds.
-const ANSWER: Duration = Duration::from_secs(35);
+/// Timeout of a request: longer than the gateway's own, which is 30 seconds.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(35);
 
-/// How many of the last lines that it printed are kept.
-const LAST_LINES: usize = 20;
+/// The number of lines of its output that are kept for error messages.
+const MAX_LAST_LINES: usize = 20;
 
-/// A running stack; it ends when dropped.
+/// A running stack; it stops when dropped.
 pub(super) struct Stack {
     child: Child,
     log: Arc<Log>,
@@ -40,23 +40,23 @@ pub(super) struct Stack {
     airbyte: String,
 }
 
-/// What the stack prints on standard error: passed on while it starts, afterwards only the end of it is kept.
+/// The stack's standard error: forwarded during the start; afterwards only the last lines are kept.
 #[derive(Default)]
 struct Log {
-    runs: AtomicBool,
-    last: Mutex<VecDeque<String>>,
+    is_running: AtomicBool,
+    last_lines: Mutex<VecDeque<String>>,
 }
 
-/// What came back for a request.
-pub(super) struct Answer {
+/// A response of the API.
+pub(super) struct Response {
     pub(super) status: u16,
     pub(super) body: Value,
 }
 
 impl Stack {
-    /// Starts the stack, and waits until it says that everything runs.
+    /// Starts the stack, and waits until it reports that everything runs.
     ///
-    /// The template's throttling is lifted: it would answer most of the load itself.
+    /// Lifts the template's throttling, because it would reject most of the load.
     pub(super) fn start(program: &Path) -> Result<Self> {
         let [gateway, issuer, airbyte, demo, invoke] = free_ports()?;
         let variables = [
@@ -88,40 +88,36 @@ impl Stack {
             issuer: url(issuer),
             airbyte: url(airbyte),
         };
-        let (runs, says_so) = mpsc::channel();
+        let (running, start) = mpsc::channel();
         let stdout = stdout.ok_or("the stack has no standard output")?;
-        thread::spawn(move || await_start(stdout, &runs));
+        thread::spawn(move || await_start(stdout, &running));
         let stderr = stderr.ok_or("the stack has no standard error")?;
         let log = Arc::clone(&stack.log);
         thread::spawn(move || log.read(stderr));
 
-        match says_so.recv_timeout(START) {
+        match start.recv_timeout(START_TIMEOUT) {
             Ok(()) => {
-                stack.log.runs.store(true, Ordering::Relaxed);
+                stack.log.is_running.store(true, Ordering::Relaxed);
                 Ok(stack)
             }
-            Err(RecvTimeoutError::Disconnected) => Err("the local stack has not started".into()),
-            Err(RecvTimeoutError::Timeout) => Err("the local stack takes too long to start".into()),
+            Err(RecvTimeoutError::Disconnected) => Err("the local stack failed to start".into()),
+            Err(RecvTimeoutError::Timeout) => {
+                Err(format!("the local stack did not start within {START_TIMEOUT:?}").into())
+            }
         }
     }
 
-    /// The end of what the stack printed.
+    /// Returns the last lines that the stack printed.
     pub(super) fn last_lines(&self) -> String {
-        let last = self.log.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut text = String::new();
-        for line in &*last {
-            text.push_str(line);
-            text.push('\n');
-        }
-        text
+        self.log.last_lines().make_contiguous().join("\n")
     }
 
-    /// The API's URL.
+    /// Returns the API's URL.
     pub(super) fn api(&self) -> &str {
         &self.api
     }
 
-    /// What `user` signs in with: the issuer's JWT.
+    /// Returns a JWT for `user` from the issuer.
     pub(super) fn sign_in(&self, user: &str) -> Result<String> {
         let url = format!("{}/token?sub={user}", self.issuer);
         Ok(self
@@ -134,8 +130,8 @@ impl Stack {
             .to_owned())
     }
 
-    /// `POST` to a route of the API.
-    pub(super) fn post(&self, route: &str, bearer: &str, body: &Value) -> Result<Answer> {
+    /// Sends a `POST` to a route of the API.
+    pub(super) fn post(&self, route: &str, bearer: &str, body: &Value) -> Result<Response> {
         let mut response = self
             .agent
             .post(format!("{}{route}", self.api))
@@ -143,10 +139,10 @@ impl Stack {
             .header("content-type", "application/json")
             .send(body.to_string())?;
         let text = response.body_mut().read_to_string()?;
-        Ok(Answer {
+        Ok(Response {
             status: response.status().as_u16(),
             body: serde_json::from_str(&text)
-                .map_err(|_| format!("{route} answers no JSON: {text}"))?,
+                .map_err(|_| format!("the response of {route} is not JSON: {text}"))?,
         })
     }
 
@@ -156,15 +152,15 @@ impl Stack {
             .agent
             .post(self.sim("faults"))
             .header("content-type", "application/json");
-        accepted(request.send(fault.to_string())?)
+        expect_accepted(request.send(fault.to_string())?)
     }
 
     /// Clears all injected failures.
     pub(super) fn clear_faults(&self) -> Result<()> {
-        accepted(self.agent.delete(self.sim("faults")).call()?)
+        expect_accepted(self.agent.delete(self.sim("faults")).call()?)
     }
 
-    /// Every source that the simulator has.
+    /// Returns every source that the simulator has.
     pub(super) fn sources(&self) -> Result<Vec<Value>> {
         let mut response = self.agent.get(self.sim("sources")).call()?;
         let body = response.body_mut().with_config().limit(64 * 1024 * 1024);
@@ -178,7 +174,7 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // Asked to end, it ends what it started. Errors mean that it is gone.
+        // SIGTERM, so that it stops the processes that it started. An error means that it has exited.
         if let Ok(id) = i32::try_from(self.child.id()) {
             let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
         }
@@ -189,25 +185,31 @@ impl Drop for Stack {
 impl Log {
     fn read(&self, output: ChildStderr) {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
-            if !self.runs.load(Ordering::Relaxed) {
-                // Progress; if it cannot be shown, nothing is lost.
+            if !self.is_running.load(Ordering::Relaxed) {
+                // Only progress, so a failure to print it is ignored.
                 let _ = writeln!(io::stderr(), "{line}");
             }
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            if last.len() == LAST_LINES {
-                last.pop_front();
+            let mut lines = self.last_lines();
+            if lines.len() == MAX_LAST_LINES {
+                lines.pop_front();
             }
-            last.push_back(line);
+            lines.push_back(line);
         }
+    }
+
+    fn last_lines(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.last_lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Tells when the stack says that everything runs, and reads on, so that it can go on printing.
-fn await_start(output: ChildStdout, runs: &Sender<()>) {
+/// Reports when the stack prints that everything runs. Reads on afterwards, so that the stack can keep printing.
+fn await_start(output: ChildStdout, running: &Sender<()>) {
     for line in BufReader::new(output).lines().map_while(Result::ok) {
         if line.starts_with("Everything runs") {
-            // Nobody waits any more if it took too long.
-            let _ = runs.send(());
+            // The receiver is gone after a timeout.
+            let _ = running.send(());
         }
     }
 }
@@ -215,28 +217,28 @@ fn await_start(output: ChildStdout, runs: &Sender<()>) {
 fn agent() -> Agent {
     Agent::config_builder()
         .http_status_as_error(false)
-        .timeout_global(Some(ANSWER))
+        .timeout_global(Some(REQUEST_TIMEOUT))
         .max_idle_connections_per_host(64)
         .build()
         .into()
 }
 
-fn accepted(mut response: ureq::http::Response<ureq::Body>) -> Result<()> {
+fn expect_accepted(mut response: ureq::http::Response<ureq::Body>) -> Result<()> {
     if response.status().is_success() {
         return Ok(());
     }
-    let said = response.body_mut().read_to_string()?;
-    Err(format!("the simulator rejected the fault: {said}").into())
+    let body = response.body_mut().read_to_string()?;
+    Err(format!("the simulator rejected the fault: {body}").into())
 }
 
-/// Ports that nobody listens on. They are let go together, so that they differ.
+/// Returns distinct free ports. All of them are bound before any is released, so that they differ.
 fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let mut ports = [0; N];
-    let mut held = Vec::new();
+    let mut listeners = Vec::new();
     for port in &mut ports {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         *port = listener.local_addr()?.port();
-        held.push(listener);
+        listeners.push(listener);
     }
     Ok(ports)
 }

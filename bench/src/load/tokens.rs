@@ -1,10 +1,10 @@
-//! A flood of `POST /token`, by wrk.
+//! Load on `POST /token`, sent by wrk.
 
 use std::io::{self, ErrorKind, Write};
 use std::process::Command;
 use std::time::Duration;
 
-use super::Run;
+use super::Phase;
 use super::stack::Stack;
 use crate::Result;
 
@@ -12,12 +12,12 @@ const USERS: usize = 50;
 const CONNECTIONS: u32 = 16;
 const SECONDS: u32 = 10;
 
-/// Below the project's folder, in which `make load` runs.
+/// Relative to the repository's root, in which `make load` runs.
 const SCRIPT: &str = "bench/tokens.lua";
 
-/// Fails if there is no wrk.
+/// Fails if wrk is not installed.
 pub(super) fn check_for_wrk() -> Result<()> {
-    // Its exit code says nothing: it tells its version and fails.
+    // The exit code is ignored, because `wrk --version` fails.
     Command::new("wrk")
         .arg("--version")
         .output()
@@ -27,16 +27,18 @@ pub(super) fn check_for_wrk() -> Result<()> {
 
 fn cannot_run(error: &io::Error) -> String {
     match error.kind() {
-        ErrorKind::NotFound => "wrk is missing; on Debian: apt-get install wrk".to_owned(),
-        _ => format!("wrk: {error}"),
+        ErrorKind::NotFound => {
+            "wrk is not installed\nhelp: on Debian, run apt-get install wrk".to_owned()
+        }
+        _ => format!("failed to run wrk: {error}"),
     }
 }
 
-/// Runs wrk, and fails if any request was not answered with success.
-pub(super) fn run(stack: &Stack) -> Result<Run> {
+/// Runs wrk, and fails if any request failed.
+pub(super) fn run(stack: &Stack) -> Result<Phase> {
     let mut tokens = tempfile::NamedTempFile::new()?;
     for user in 0..USERS {
-        writeln!(tokens, "{}", stack.sign_in(&format!("flood-{user}"))?)?;
+        writeln!(tokens, "{}", stack.sign_in(&format!("load-{user}"))?)?;
     }
     tokens.flush()?;
     let output = Command::new("wrk")
@@ -48,34 +50,43 @@ pub(super) fn run(stack: &Stack) -> Result<Run> {
         .arg(tokens.path())
         .output()
         .map_err(|error| cannot_run(&error))?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let unreadable = || {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let invalid_output = || {
         format!(
-            "wrk said:\n{said}{}",
+            "wrk printed no figures:\n{stdout}{}",
             String::from_utf8_lossy(&output.stderr)
         )
     };
-    let figures = said
+    let figures = stdout
         .lines()
         .find_map(|line| line.strip_prefix("figures "))
-        .ok_or_else(unreadable)?;
+        .ok_or_else(invalid_output)?;
     let figures: Vec<u64> = figures
         .split(' ')
         .map(str::parse)
         .collect::<Result<_, _>>()?;
-    let [requests, micros, p50, p99, max, refused, unanswered] = figures[..] else {
-        return Err(unreadable().into());
+    let [
+        requests,
+        micros,
+        p50,
+        p99,
+        max,
+        error_statuses,
+        socket_errors,
+    ] = figures[..]
+    else {
+        return Err(invalid_output().into());
     };
-    if requests == 0 || refused + unanswered > 0 {
+    if requests == 0 || error_statuses + socket_errors > 0 {
         return Err(format!(
-            "of {requests} requests for tokens, {refused} were refused and {unanswered} not answered"
+            "of {requests} requests to POST /token, {error_statuses} got an error status and {socket_errors} no response"
         )
         .into());
     }
-    Ok(Run {
+    Ok(Phase {
         name: "POST /token",
         requests: u32::try_from(requests)?,
-        took: Duration::from_micros(micros),
+        duration: Duration::from_micros(micros),
         latency: [p50, p99, max].map(Duration::from_micros),
     })
 }

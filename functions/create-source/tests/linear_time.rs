@@ -62,7 +62,7 @@ fn numbered(part: &str, length: usize) -> String {
 const BODY: usize = 256 * 1024;
 
 #[test]
-fn of_bodies() {
+fn parses_bodies_in_linear_time() {
     type Text = fn(usize) -> String;
     let cases: [(&str, Text); 13] = [
         ("arrays in arrays", |n| {
@@ -120,7 +120,7 @@ fn of_bodies() {
 }
 
 #[test]
-fn of_refusals_that_may_repeat_what_was_sent() {
+fn redacts_error_bodies_in_linear_time() {
     type Pair = fn(usize) -> (String, String);
     let cases: [(&str, Pair); 5] = [
         ("many values", |n| {
@@ -169,7 +169,7 @@ fn of_refusals_that_may_repeat_what_was_sent() {
 const EVENT: usize = 1024 * 1024;
 
 #[test]
-fn of_events() {
+fn parses_events_in_linear_time() {
     type Text = fn(usize) -> String;
     let cases: [(&str, Text); 5] = [
         ("origins", |n| {
@@ -223,7 +223,7 @@ fn event_with(fields: &str, authorizer: &str) -> String {
 }
 
 #[test]
-fn of_origins() {
+fn parses_origins_in_linear_time() {
     for part in ["a", "a.", "[", "://", "xn--a.", "\u{fc}"] {
         let origin = |length| format!("https://{}", repeated(part, length));
         assert_linear(part, BODY, origin, |text| {
@@ -233,7 +233,7 @@ fn of_origins() {
 }
 
 #[test]
-fn of_tokens() {
+fn decodes_tokens_in_linear_time() {
     type Text = fn(usize) -> String;
     let cases: [(&str, Text); 5] = [
         ("base64", |n| "A".repeat(n)),

@@ -1,4 +1,4 @@
-//! What a caller gets.
+//! Responses of the functions.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,46 +7,48 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
-/// A function's answer as API Gateway would send it on: payload format 2.0, read strictly.
+/// A function's response in payload format 2.0, as API Gateway would forward it; parsed strictly.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Response {
     /// The HTTP status.
     pub status: u16,
-    /// The headers, with their names in lower case.
+    /// The headers, with names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// The body as text.
-    pub raw: String,
-    /// The body as JSON; null where it is not JSON.
+    /// The body as a string.
+    pub text: String,
+    /// The body as JSON; null if it is not JSON.
     pub body: Value,
-    /// From the function's taking the event to its answer.
-    pub took: Duration,
-    /// Lambda's id of the invocation.
+    /// The time from sending the event to receiving the response.
+    pub elapsed: Duration,
+    /// Lambda's ID of the invocation.
     pub request_id: String,
 }
 
-/// A problem document (RFC 9457).
+/// The parts of a problem document (RFC 9457) that differ between occurrences.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    /// What went wrong, as the error table names it.
-    pub kind: String,
-    /// What to do next.
+    /// What failed, and what to do.
     pub detail: String,
-    /// What is wrong where, for bad input; sorted by pointer.
+    /// The invalid fields of the request, sorted by pointer.
     pub errors: Vec<FieldError>,
 }
 
-/// One fault of the caller's input.
+/// An invalid field of a request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FieldError {
-    /// An RFC 6901 pointer into the request's body.
+    /// An RFC 6901 pointer into the request body.
     pub pointer: String,
-    /// What is wrong there.
+    /// The validation error.
     pub detail: String,
 }
 
-impl Answer {
-    pub(crate) fn new(request_id: &str, returned: &str, took: Duration) -> Answer {
-        let parse = || -> Option<Answer> {
+impl Response {
+    /// Parses what a function returned for an invocation.
+    ///
+    /// # Panics
+    /// If that is not a response in payload format 2.0.
+    pub(crate) fn parse(request_id: &str, returned: &str, elapsed: Duration) -> Response {
+        let parse = || -> Option<Response> {
             let returned: Value = serde_json::from_str(returned).ok()?;
             let returned = returned.as_object()?;
             let status = u16::try_from(returned.get("statusCode")?.as_u64()?).ok()?;
@@ -56,38 +58,38 @@ impl Answer {
                 .iter()
                 .map(|(name, value)| Some((name.to_ascii_lowercase(), value.as_str()?.to_owned())))
                 .collect::<Option<_>>()?;
-            let raw = match returned.get("body") {
+            let text = match returned.get("body") {
                 None | Some(Value::Null) => String::new(),
                 Some(body) if returned.get("isBase64Encoded") == Some(&Value::Bool(true)) => {
                     String::from_utf8(BASE64_STANDARD.decode(body.as_str()?).ok()?).ok()?
                 }
                 Some(body) => body.as_str()?.to_owned(),
             };
-            let body = serde_json::from_str(&raw).unwrap_or_default();
-            Some(Answer {
+            let body = serde_json::from_str(&text).unwrap_or_default();
+            Some(Response {
                 status,
                 headers,
-                raw,
+                text,
                 body,
-                took,
+                elapsed,
                 request_id: request_id.to_owned(),
             })
         };
-        parse().unwrap_or_else(|| panic!("not an answer in payload format 2.0: {returned}"))
+        parse().unwrap_or_else(|| panic!("not a response in payload format 2.0: {returned}"))
     }
 
-    /// A header's value, by its name in lower case.
+    /// Returns a header's value, by its name in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
 
-    /// Checks that this is a success: its status, JSON, and not to be stored.
+    /// Checks the status and the headers of a success, and returns its body.
     ///
     /// # Panics
-    /// When it is not.
-    #[must_use]
-    pub fn success(&self, status: u16) -> &Value {
+    /// If the response is anything else.
+    #[expect(clippy::must_use_candidate, reason = "an assertion")]
+    pub fn expect_success(&self, status: u16) -> &Value {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(
             self.header("content-type"),
@@ -98,16 +100,16 @@ impl Answer {
         &self.body
     }
 
-    /// Checks that this is a problem of the given status and type, whole and consistent, and gives what differs from
-    /// one occurrence to the next.
+    /// Checks that this is a complete and consistent problem document of this status and type, and returns the parts
+    /// that differ between occurrences.
     ///
     /// # Panics
-    /// When it is not.
-    #[must_use]
-    pub fn problem(&self, status: u16, kind: &str) -> Problem {
+    /// If it is anything else.
+    #[expect(clippy::must_use_candidate, reason = "an assertion")]
+    pub fn expect_problem(&self, status: u16, problem_type: &str) -> Problem {
         assert_eq!(
             (self.status, self.body["type"].as_str()),
-            (status, Some(kind)),
+            (status, Some(problem_type)),
             "{self:?}"
         );
         assert_eq!(
@@ -116,8 +118,8 @@ impl Answer {
             "{self:?}"
         );
         assert_eq!(self.header("cache-control"), Some("no-store"), "{self:?}");
-        // RFC 6750, section 3: a challenge says `invalid_token` only where there was a token.
-        let challenge = match kind {
+        // RFC 6750, section 3: `invalid_token` is only for requests with a token.
+        let challenge = match problem_type {
             "unauthenticated" => Some("Bearer"),
             "token-expired" => Some("Bearer error=\"invalid_token\""),
             _ => None,
@@ -131,8 +133,8 @@ impl Answer {
         assert_eq!(self.body["status"], status, "{self:?}");
         assert_eq!(self.body["requestId"], self.request_id.as_str(), "{self:?}");
 
-        let text = |value: &Value, name: &str| match value[name].as_str() {
-            Some(text) if !text.trim().is_empty() => text.to_owned(),
+        let string = |value: &Value, name: &str| match value[name].as_str() {
+            Some(string) if !string.trim().is_empty() => string.to_owned(),
             _ => panic!("{name} is missing: {self:?}"),
         };
         let document = self.body.as_object().expect("a problem is an object");
@@ -141,44 +143,36 @@ impl Answer {
             document.keys().all(|key| known.contains(&key.as_str())),
             "{self:?}"
         );
-        let _ = text(&self.body, "title");
-        let mut errors: Vec<FieldError> = match document.get("errors") {
-            None => Vec::new(),
-            Some(errors) => errors
-                .as_array()
-                .expect("errors is a list")
-                .iter()
-                .map(|error| FieldError {
-                    pointer: error["pointer"].as_str().expect("a pointer").to_owned(),
-                    detail: text(error, "detail"),
-                })
-                .collect(),
-        };
+        string(&self.body, "title");
+        let errors = document.get("errors").map(|errors| {
+            let errors = errors.as_array().expect("`errors` is a list").iter();
+            errors.map(|error| FieldError {
+                pointer: error["pointer"].as_str().expect("a pointer").to_owned(),
+                detail: string(error, "detail"),
+            })
+        });
+        let mut errors: Vec<_> = errors.into_iter().flatten().collect();
         errors.sort();
         Problem {
-            kind: kind.to_owned(),
-            detail: text(&self.body, "detail"),
+            detail: string(&self.body, "detail"),
             errors,
         }
     }
 
-    /// The value of `retry-after` in seconds.
+    /// Returns the value of `retry-after` in seconds.
     ///
     /// # Panics
-    /// When it is missing or not a number of seconds.
+    /// If it is missing or not a number.
     #[must_use]
     pub fn retry_after(&self) -> u64 {
-        let value = self
-            .header("retry-after")
-            .unwrap_or_else(|| panic!("no retry-after: {self:?}"));
-        value
-            .parse()
-            .unwrap_or_else(|_| panic!("not a number of seconds: {self:?}"))
+        self.header("retry-after")
+            .and_then(|value| value.parse().ok())
+            .unwrap_or_else(|| panic!("no `retry-after` in seconds: {self:?}"))
     }
 }
 
 impl Problem {
-    /// The pointers of all faults, sorted.
+    /// Returns the pointers of all field errors, sorted.
     #[must_use]
     pub fn pointers(&self) -> Vec<&str> {
         self.errors

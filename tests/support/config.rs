@@ -1,26 +1,23 @@
-//! The environment of a function.
+//! Configuration of a function.
 
 use std::collections::BTreeMap;
 
-/// The variables a function is started with; nothing else reaches it.
-///
-/// It begins with what Lambda itself sets and with test credentials, and the rest is added by name. See DESIGN's table
-/// of configuration for the variables of the functions.
+/// The environment variables of a function, which inherits no others.
 #[derive(Clone, Debug)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Config(BTreeMap<String, String>);
 
-impl Environment {
-    /// The development organization of the simulator.
-    pub const ORGANIZATION: &str = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";
-    /// The first of the configured origins.
+impl Config {
+    /// The ID of the simulator's development organization.
+    pub const ORGANIZATION_ID: &str = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";
+    /// The first configured origin.
     pub const ORIGIN: &str = "https://app.example.com";
-    /// The second of the configured origins.
+    /// The second configured origin.
     pub const OTHER_ORIGIN: &str = "https://admin.example.com:8443";
 
-    /// What Lambda sets, and test credentials: without any of the functions' own variables.
+    /// Creates a configuration with Lambda's variables and test credentials, but without the functions' variables.
     #[must_use]
     pub fn bare() -> Self {
-        Environment(BTreeMap::new())
+        Config(BTreeMap::new())
             .with("AWS_REGION", "us-east-1")
             .with("AWS_DEFAULT_REGION", "us-east-1")
             .with("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
@@ -34,12 +31,12 @@ impl Environment {
             .with("TZ", ":UTC")
     }
 
-    /// A whole configuration for the given Airbyte, Secrets Manager and secret.
+    /// Creates a complete configuration for this Airbyte, Secrets Manager and secret.
     #[must_use]
     pub fn new(airbyte_url: &str, secrets_manager_url: &str, secret: &str) -> Self {
         Self::bare()
             .with("AIRBYTE_API_URL", airbyte_url)
-            .with("AIRBYTE_ORGANIZATION_ID", Self::ORGANIZATION)
+            .with("AIRBYTE_ORGANIZATION_ID", Self::ORGANIZATION_ID)
             .with(
                 "ALLOWED_ORIGINS",
                 &format!("{},{}", Self::ORIGIN, Self::OTHER_ORIGIN),
@@ -55,7 +52,7 @@ impl Environment {
         self
     }
 
-    /// Takes a variable away.
+    /// Removes a variable.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.0.remove(name);
