@@ -12,12 +12,14 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::fault::Fault;
+use crate::generation::Generation;
 use crate::jwt::Key;
-use crate::options::{Application, Options};
+use crate::options::{Application, Options, SourcesBearer};
 use crate::request_log::Exchange;
 use crate::server::{self, Command};
 use crate::source::Source;
 use crate::state::{State, lock};
+use crate::workspace::Workspace;
 
 /// A running simulator. Dropping it stops it and closes its connections.
 pub struct Airbyte {
@@ -134,6 +136,22 @@ impl Airbyte {
         lock(&self.state.settings).application_token_lifetime = lifetime;
     }
 
+    /// Replaces the generations that are served. The paths of the others return 404.
+    pub fn set_generations(&self, generations: &[Generation]) {
+        lock(&self.state.settings).generations = generations.to_vec();
+    }
+
+    /// Sets the bearer tokens that `POST /api/v1/integrations/connectors` accepts.
+    pub fn set_sources_bearer(&self, bearer: SourcesBearer) {
+        lock(&self.state.settings).sources_bearer = bearer;
+    }
+
+    /// Sets the time between looking for a user's workspace and creating it. First mints of one user that overlap in
+    /// this time each create a workspace.
+    pub fn set_workspace_creation_time(&self, time: Duration) {
+        lock(&self.state.settings).workspace_creation_time = time;
+    }
+
     /// Revokes every scoped token issued so far; they get 401.
     pub fn revoke_scoped_tokens(&self) {
         lock(&self.state.settings).scoped_token_key = Key::random();
@@ -150,11 +168,24 @@ impl Airbyte {
         lock(&self.state.sources).clone()
     }
 
+    /// Returns every workspace, in order of creation. A user with several has lost a race.
+    #[must_use]
+    pub fn workspaces(&self) -> Vec<Workspace> {
+        self.state.workspaces()
+    }
+
     /// Returns the workspace of an organization's user; `None` if there is none, or `organization_id` is not a UUID.
+    ///
+    /// It is the first one if there are several, see [`workspaces`](Self::workspaces).
     #[must_use]
     pub fn workspace_of(&self, organization_id: &str, external_user_id: &str) -> Option<Uuid> {
-        self.state
-            .find_workspace(Uuid::try_parse(organization_id).ok()?, external_user_id)
+        let organization_id = Uuid::try_parse(organization_id).ok()?;
+        self.workspaces()
+            .into_iter()
+            .find(|workspace| {
+                workspace.organization_id == organization_id && workspace.name == external_user_id
+            })
+            .map(|workspace| workspace.id)
     }
 }
 

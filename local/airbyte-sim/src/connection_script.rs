@@ -1,4 +1,4 @@
-//! What is done on a bare connection by order, where no HTTP server would do it on purpose.
+//! Injected failures on a bare connection, where no HTTP server would do it on purpose.
 
 use std::io;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use tokio::net::TcpStream;
 use crate::fault::CannedResponse;
 use crate::request_log::{Entry, Outcome};
 
-/// What is to be done with a connection in place of answering on it as usual.
+/// What to do with a connection instead of responding as usual.
 pub(crate) struct ConnectionScript {
     pub(crate) entry: Entry,
     pub(crate) act: Action,
-    /// Whether the client wants to go on using the connection after a whole answer.
+    /// Whether the client keeps the connection open after a whole response.
     pub(crate) keep_open: bool,
 }
 
@@ -31,7 +31,7 @@ pub(crate) enum Action {
 }
 
 impl ConnectionScript {
-    /// Does it; gives the connection back if it can be used for another request.
+    /// Runs the action. Returns the connection if it can be used for another request.
     pub(crate) async fn run(self, mut stream: TcpStream) -> Option<TcpStream> {
         let Self {
             entry,
@@ -74,7 +74,7 @@ impl ConnectionScript {
     }
 }
 
-/// Sends `bytes` a few at a time, as long as the client is there.
+/// Sends `bytes` a few at a time, until the client closes the connection.
 async fn drip(
     stream: &mut TcpStream,
     entry: &Entry,
@@ -97,40 +97,40 @@ async fn drip(
     Ok(())
 }
 
-/// Waits until the client has closed its side; what it sends until then is thrown away.
+/// Waits until the client closes the connection. Discards what it sends until then.
 async fn client_gone(stream: &mut TcpStream) {
-    let mut thrown_away = [0; 1024];
-    while matches!(stream.read(&mut thrown_away).await, Ok(read) if read > 0) {}
+    let mut discarded = [0; 1024];
+    while matches!(stream.read(&mut discarded).await, Ok(read) if read > 0) {}
 }
 
-/// The answer as HTTP/1.1 puts it on the connection.
-pub(crate) fn wire_format(answer: CannedResponse) -> Vec<u8> {
-    let reason = StatusCode::from_u16(answer.status)
+/// Encodes a response in HTTP/1.1.
+pub(crate) fn wire_format(response: CannedResponse) -> Vec<u8> {
+    let reason = StatusCode::from_u16(response.status)
         .ok()
         .and_then(|status| status.canonical_reason());
     let mut head = vec![format!(
         "HTTP/1.1 {} {}",
-        answer.status,
+        response.status,
         reason.unwrap_or_default()
     )];
     head.extend(
-        answer
+        response
             .headers
             .iter()
             .map(|(name, value)| format!("{name}: {value}")),
     );
-    let has_framing = answer.headers.iter().any(|(name, _)| {
+    let has_framing = response.headers.iter().any(|(name, _)| {
         name.eq_ignore_ascii_case("content-length")
             || name.eq_ignore_ascii_case("transfer-encoding")
     });
-    let has_body = !matches!(answer.status, 100..=199 | 204 | 304);
+    let has_body = !matches!(response.status, 100..=199 | 204 | 304);
     if has_body && !has_framing {
-        head.push(format!("content-length: {}", answer.body.len()));
+        head.push(format!("content-length: {}", response.body.len()));
     }
     let mut bytes = head.join("\r\n").into_bytes();
     bytes.extend(b"\r\n\r\n");
     if has_body {
-        bytes.extend(answer.body);
+        bytes.extend(response.body);
     }
     bytes
 }
@@ -139,12 +139,12 @@ pub(crate) fn wire_format(answer: CannedResponse) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn text(answer: CannedResponse) -> String {
-        String::from_utf8(wire_format(answer)).unwrap()
+    fn text(response: CannedResponse) -> String {
+        String::from_utf8(wire_format(response)).unwrap()
     }
 
     #[test]
-    fn an_answer_gets_the_length_that_it_lacks() {
+    fn adds_missing_content_length() {
         assert_eq!(
             text(
                 CannedResponse::new(200)
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_brings_its_own_framing_keeps_it() {
+    fn keeps_explicit_framing() {
         assert_eq!(
             text(
                 CannedResponse::new(200)
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_without_a_body_gets_none() {
+    fn omits_body_where_status_forbids_it() {
         assert_eq!(
             text(CannedResponse::new(204).body("abc")),
             "HTTP/1.1 204 No Content\r\n\r\n"

@@ -1,30 +1,43 @@
-//! The stand-in's own HTTP interface, for what is not in the same process.
+//! The simulator's own HTTP API, for clients in other processes.
 //!
 //! | request | effect |
 //! | --- | --- |
-//! | `GET /_sim/health` | 200 as soon as it serves |
-//! | `GET /_sim/requests` | the [exchanges](crate::Exchange), oldest first |
-//! | `DELETE /_sim/requests` | clears the log |
+//! | `GET /_sim/health` | returns 200 as soon as the simulator serves |
+//! | `GET /_sim/requests` | returns the request log: [exchanges](crate::Exchange), oldest first |
+//! | `DELETE /_sim/requests` | clears the request log |
 //! | `POST /_sim/faults` | injects a [fault](crate::Fault) |
-//! | `DELETE /_sim/faults` | clears all injected failures |
-//! | `GET /_sim/sources` | the [sources](crate::Source) with their configurations as they were received, as text |
-//! | `PUT /_sim/settings` | changes what it names, see below |
-//! | `POST /_sim/revoke-scoped-tokens` | answers 401 to every scoped token issued so far |
-//! | `POST /_sim/revoke-application-tokens` | answers 401 to every application token issued so far |
+//! | `DELETE /_sim/faults` | clears all injected faults |
+//! | `GET /_sim/error-shapes` | returns the [error responses](crate::ErrorShape) that can be injected by name |
+//! | `GET /_sim/sources` | returns the [sources](crate::Source), with their configurations as strings |
+//! | `GET /_sim/workspaces` | returns the [workspaces](crate::Workspace) |
+//! | `PUT /_sim/settings` | changes the settings in the body |
+//! | `POST /_sim/revoke-scoped-tokens` | revokes every scoped token issued so far |
+//! | `POST /_sim/revoke-application-tokens` | revokes every application token issued so far |
 //!
-//! A fault is `{"route": "sources", "times": 2, "skip": 1, "kind": …}`, where
+//! A fault is `{"route": "sources", "times": 2, "skip": 1, "kind": …}`:
 //!
-//! - `route` is `any`, `application-token`, `widget-token`, `sources` or `templates`;
-//! - `times` (all requests if left out) and `skip` (0) count requests;
+//! - `route` is `any`, `application-token`, `widget-token`, `scoped-token`, `sources` or `templates`;
+//! - `times` (default: all requests) and `skip` (default: 0) count requests;
 //! - `kind` is `"reset-before-response"`, `"reset-mid-response"`, `"close-before-response"`, `"hang"`,
-//!   `{"drip": {"bytes_per_tick": 1, "tick_ms": 100}}`, `{"delay": {"ms": 500}}`,
-//!   `{"respond": {"status": 503, "headers": [["retry-after", "1"]], "body": "text"}}`, or the same as
-//!   `{"respond-after-processing": …}`; `body_base64` in place of `body` takes any bytes.
+//!   `{"drip": {"bytes_per_tick": 1, "tick_ms": 100}}`, `{"delay": {"ms": 500}}`, `{"error": "invalid-client"}`,
+//!   `{"respond": {"status": 503, "headers": [["retry-after", "1"]], "body": "text"}}`, or
+//!   `{"respond-after-processing": …}` with the same object. `body_base64` instead of `body` takes any bytes.
 //!
-//! Settings are any of `{"organization_tokens": ["…"], "applications": [{"client_id": "…", "client_secret": "…"}],
-//! "scoped_token_lifetime_seconds": 60, "application_token_lifetime_seconds": 60}`.
+//! Settings are any of:
 //!
-//! Bodies are JSON. What cannot be understood is answered with 400, 415 or 422 and a sentence, and changes nothing.
+//! ```json
+//! {
+//!   "organization_tokens": ["…"],
+//!   "applications": [{"client_id": "…", "client_secret": "…"}],
+//!   "scoped_token_lifetime_seconds": 60,
+//!   "application_token_lifetime_seconds": 60,
+//!   "generations": ["embedded", "agents"],
+//!   "sources_bearer": "any",
+//!   "workspace_creation_ms": 50
+//! }
+//! ```
+//!
+//! Bodies are JSON. An invalid one gets 400, 415 or 422 with a message, and changes nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,14 +51,17 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::error_shape::ErrorShape;
 use crate::fault::{CannedResponse, Fault, FaultKind, Route};
+use crate::generation::Generation;
 use crate::jwt::Key;
-use crate::options::Application;
+use crate::options::{Application, SourcesBearer};
 use crate::request_log::Exchange;
 use crate::source::Source;
 use crate::state::{State, lock};
+use crate::workspace::Workspace;
 
-/// Whether a path belongs to this interface.
+/// Whether a path belongs to this API.
 pub(crate) fn is_for(path: &str) -> bool {
     path.starts_with("/_sim/")
 }
@@ -55,7 +71,9 @@ pub(crate) fn routes() -> Router<Arc<State>> {
         .route("/_sim/health", get(async || Json(json!({"status": "ok"}))))
         .route("/_sim/requests", get(requests).delete(clear_requests))
         .route("/_sim/faults", post(inject_fault).delete(clear_faults))
+        .route("/_sim/error-shapes", get(error_shapes))
         .route("/_sim/sources", get(sources))
+        .route("/_sim/workspaces", get(workspaces))
         .route("/_sim/settings", put(change_settings))
         .route("/_sim/revoke-scoped-tokens", post(revoke_scoped_tokens))
         .route(
@@ -97,7 +115,7 @@ async fn inject_fault(
 ) -> Result<StatusCode, (StatusCode, &'static str)> {
     let fault = spec
         .into_fault()
-        .map_err(|problem| (StatusCode::UNPROCESSABLE_ENTITY, problem))?;
+        .map_err(|message| (StatusCode::UNPROCESSABLE_ENTITY, message))?;
     lock(&state.faults).push(fault);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -107,47 +125,63 @@ async fn clear_faults(extract::State(state): extract::State<Arc<State>>) -> Stat
     StatusCode::NO_CONTENT
 }
 
-async fn sources(extract::State(state): extract::State<Arc<State>>) -> Json<Vec<Value>> {
-    Json(lock(&state.sources).iter().map(source).collect())
+async fn error_shapes() -> Json<Vec<Value>> {
+    let describe = |shape: ErrorShape| {
+        let response = shape.response();
+        json!({
+            "name": shape.as_str(),
+            "status": response.status,
+            "body": String::from_utf8_lossy(&response.body),
+        })
+    };
+    Json(ErrorShape::ALL.into_iter().map(describe).collect())
 }
 
-fn source(source: &Source) -> Value {
-    json!({
-        "id": source.id,
-        "name": source.name,
-        "workspace_id": source.workspace_id,
-        "source_config_template_id": source.source_config_template_id,
-        "external_user_id": source.external_user_id,
-        "connection_configuration": source.connection_configuration,
-        "created_at": source.created_at,
-    })
+async fn sources(extract::State(state): extract::State<Arc<State>>) -> Json<Vec<Source>> {
+    Json(lock(&state.sources).clone())
+}
+
+async fn workspaces(extract::State(state): extract::State<Arc<State>>) -> Json<Vec<Workspace>> {
+    Json(state.workspaces())
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Changes {
+struct SettingsUpdate {
     organization_tokens: Option<Vec<String>>,
     applications: Option<Vec<Application>>,
     scoped_token_lifetime_seconds: Option<u64>,
     application_token_lifetime_seconds: Option<u64>,
+    generations: Option<Vec<Generation>>,
+    sources_bearer: Option<SourcesBearer>,
+    workspace_creation_ms: Option<u64>,
 }
 
 async fn change_settings(
     extract::State(state): extract::State<Arc<State>>,
-    Json(changes): Json<Changes>,
+    Json(update): Json<SettingsUpdate>,
 ) -> StatusCode {
     let mut settings = lock(&state.settings);
-    if let Some(tokens) = changes.organization_tokens {
+    if let Some(tokens) = update.organization_tokens {
         settings.organization_tokens = tokens;
     }
-    if let Some(applications) = changes.applications {
+    if let Some(applications) = update.applications {
         settings.applications = applications;
     }
-    if let Some(seconds) = changes.scoped_token_lifetime_seconds {
+    if let Some(seconds) = update.scoped_token_lifetime_seconds {
         settings.scoped_token_lifetime = Duration::from_secs(seconds);
     }
-    if let Some(seconds) = changes.application_token_lifetime_seconds {
+    if let Some(seconds) = update.application_token_lifetime_seconds {
         settings.application_token_lifetime = Duration::from_secs(seconds);
+    }
+    if let Some(generations) = update.generations {
+        settings.generations = generations;
+    }
+    if let Some(bearer) = update.sources_bearer {
+        settings.sources_bearer = bearer;
+    }
+    if let Some(milliseconds) = update.workspace_creation_ms {
+        settings.workspace_creation_time = Duration::from_millis(milliseconds);
     }
     StatusCode::NO_CONTENT
 }
@@ -164,7 +198,7 @@ async fn revoke_application_tokens(
     StatusCode::NO_CONTENT
 }
 
-/// A [`Fault`] as it is written in JSON.
+/// A [`Fault`] in JSON.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FaultSpec {
@@ -181,6 +215,7 @@ enum RouteSpec {
     Any,
     ApplicationToken,
     WidgetToken,
+    ScopedToken,
     Sources,
     Templates,
 }
@@ -189,6 +224,7 @@ enum RouteSpec {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 enum KindSpec {
     Respond(ResponseSpec),
+    Error(String),
     RespondAfterProcessing(ResponseSpec),
     ResetBeforeResponse,
     ResetMidResponse,
@@ -214,6 +250,7 @@ impl FaultSpec {
             RouteSpec::Any => Route::Any,
             RouteSpec::ApplicationToken => Route::ApplicationToken,
             RouteSpec::WidgetToken => Route::WidgetToken,
+            RouteSpec::ScopedToken => Route::ScopedToken,
             RouteSpec::Sources => Route::Sources,
             RouteSpec::Templates => Route::Templates,
         };
@@ -222,6 +259,9 @@ impl FaultSpec {
             KindSpec::RespondAfterProcessing(response) => {
                 FaultKind::RespondAfterProcessing(response.into_response()?)
             }
+            KindSpec::Error(name) => ErrorShape::from_name(&name)
+                .ok_or("Unknown error shape. GET /_sim/error-shapes lists them.")?
+                .into(),
             KindSpec::ResetBeforeResponse => FaultKind::ResetBeforeResponse,
             KindSpec::ResetMidResponse => FaultKind::ResetMidResponse,
             KindSpec::CloseBeforeResponse => FaultKind::CloseBeforeResponse,
@@ -274,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_fault_can_be_written_in_json() {
+    fn parses_all_fault_kinds() {
         let response = CannedResponse::new(503).header("retry-after", "1");
         for (kind, expected) in [
             (
@@ -287,6 +327,10 @@ mod tests {
                 FaultKind::CloseBeforeResponse,
             ),
             (json!("hang"), FaultKind::Hang),
+            (
+                json!({"error": "html-forbidden"}),
+                FaultKind::Respond(ErrorShape::HtmlForbidden.response()),
+            ),
             (
                 json!({"drip": {"bytes_per_tick": 3, "tick_ms": 20}}),
                 FaultKind::Drip {
@@ -312,11 +356,12 @@ mod tests {
     }
 
     #[test]
-    fn every_route_can_be_written_in_json() {
+    fn parses_all_routes() {
         for (name, expected) in [
             ("any", Route::Any),
             ("application-token", Route::ApplicationToken),
             ("widget-token", Route::WidgetToken),
+            ("scoped-token", Route::ScopedToken),
             ("sources", Route::Sources),
             ("templates", Route::Templates),
         ] {
@@ -328,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_is_for_every_request_unless_it_says_otherwise() {
+    fn applies_to_all_requests_by_default() {
         let open_ended = fault(json!({"route": "any", "kind": "hang"}));
         assert_eq!((open_ended.times, open_ended.skip), (None, 0));
 
@@ -337,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_is_not_understood_is_refused() {
+    fn rejects_invalid_faults() {
         for spec in [
             json!({"route": "nowhere", "kind": "hang"}),
             json!({"route": "any", "kind": "explode"}),

@@ -1,22 +1,22 @@
-//! The faults that can be ordered, and the orders that wait to be carried out.
+//! Fault injection: the failures that can be injected, and the queue of those that wait for a request.
 
 use std::time::Duration;
 
-/// An order to misbehave: which requests, how many of them, and how.
+/// A failure to inject: into which requests, into how many of them, and which one.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// The requests that it is for.
+    /// The requests that it applies to.
     pub route: Route,
-    /// How many requests are hit; `None` for all, until [cleared](crate::Airbyte::clear_faults).
+    /// The number of requests that fail; `None` for all, until [cleared](crate::Airbyte::clear_faults).
     pub times: Option<u32>,
-    /// How many requests are let through before the first is hit.
+    /// The number of requests that succeed before the first one fails.
     pub skip: u32,
-    /// What happens to a request that is hit.
+    /// The failure.
     pub kind: FaultKind,
 }
 
 impl Fault {
-    /// An order that hits every request on `route` until it is cleared.
+    /// Creates a fault that fails every request on `route` until it is cleared.
     #[must_use]
     pub fn new(route: Route, kind: FaultKind) -> Self {
         Self {
@@ -27,7 +27,7 @@ impl Fault {
         }
     }
 
-    /// The same order for `times` requests only.
+    /// Limits the fault to `times` requests.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         Self {
@@ -36,83 +36,102 @@ impl Fault {
         }
     }
 
-    /// The same order, with `skip` requests let through first.
+    /// Lets `skip` requests succeed first.
     #[must_use]
     pub fn skip(self, skip: u32) -> Self {
         Self { skip, ..self }
     }
 }
 
-/// A part of Airbyte's API. The widget's page and `/_sim/` never fail on order.
+/// A part of Airbyte's API, in every generation that has it. The widget's page and `/_sim/` never fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// Every request, to paths that do not exist as well.
+    /// Every request, including those to unknown paths.
     Any,
     /// `POST /api/v1/account/applications/token`.
     ApplicationToken,
-    /// `POST /api/v1/embedded/widget_token`.
+    /// `POST /api/v1/embedded/widget_token` and `POST /api/v1/account/applications/widget-token`.
     WidgetToken,
-    /// `POST /api/v1/integrations/sources/`: the creation of a source, not the listing.
+    /// `POST /api/v1/account/applications/scoped-token` and `GET …/scoped-token/info`.
+    ScopedToken,
+    /// `POST /api/v1/integrations/sources/` and `POST /api/v1/integrations/connectors`: creation, not listing.
     Sources,
-    /// `GET /api/v1/integrations/templates/sources/` and one template of it.
+    /// `GET /api/v1/integrations/templates/sources`, with or without a trailing slash, and one template of it.
     Templates,
 }
 
 impl Route {
-    /// Whether a request with `method` for `path` is one of this part.
+    /// Whether a request with `method` for `path` belongs to this part.
     fn covers(self, method: &str, path: &str) -> bool {
         match self {
             Self::Any => true,
             Self::ApplicationToken => {
                 (method, path) == ("POST", "/api/v1/account/applications/token")
             }
-            Self::WidgetToken => (method, path) == ("POST", "/api/v1/embedded/widget_token"),
-            Self::Sources => (method, path) == ("POST", "/api/v1/integrations/sources/"),
-            Self::Templates => {
-                method == "GET" && path.starts_with("/api/v1/integrations/templates/sources/")
-            }
+            Self::WidgetToken => matches!(
+                (method, path),
+                (
+                    "POST",
+                    "/api/v1/embedded/widget_token" | "/api/v1/account/applications/widget-token"
+                )
+            ),
+            Self::ScopedToken => matches!(
+                (method, path),
+                ("POST", "/api/v1/account/applications/scoped-token")
+                    | ("GET", "/api/v1/account/applications/scoped-token/info")
+            ),
+            Self::Sources => matches!(
+                (method, path),
+                (
+                    "POST",
+                    "/api/v1/integrations/sources/" | "/api/v1/integrations/connectors"
+                )
+            ),
+            Self::Templates => path
+                .strip_prefix("/api/v1/integrations/templates/sources")
+                .is_some_and(|rest| method == "GET" && (rest.is_empty() || rest.starts_with('/'))),
         }
     }
 }
 
-/// What happens to a request that a [`Fault`] hits.
+/// The failure that a [`Fault`] injects.
 ///
-/// A connection that cannot be opened at all is not among them, see [`Airbyte::refuse_connections`]. Speaking TLS to a
-/// stand-in fails in the handshake, since it speaks plain HTTP.
+/// A connection that cannot be opened is not among them, see [`Airbyte::refuse_connections`]. A TLS handshake with a
+/// simulator always fails, because it speaks plain HTTP.
 ///
 /// [`Airbyte::refuse_connections`]: crate::Airbyte::refuse_connections
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// This is answered in place of the real answer; the request has no effect.
+    /// Sends this response instead of the real one. The request has no effect.
     Respond(CannedResponse),
-    /// The request takes effect, a source is created for instance, and then this is answered.
+    /// Processes the request, so that a source is created for example, and then sends this response.
     RespondAfterProcessing(CannedResponse),
-    /// The connection is reset (TCP RST) when the request has been read; the request has no effect.
+    /// Resets the connection (TCP RST) after reading the request. The request has no effect.
     ResetBeforeResponse,
-    /// The request takes effect, the first half of the answer's bytes is sent, then the connection is reset.
+    /// Processes the request, sends the first half of the response's bytes, then resets the connection.
     ResetMidResponse,
-    /// The connection is closed in good order (TCP FIN) when the request has been read; the request has no effect.
+    /// Closes the connection (TCP FIN) after reading the request. The request has no effect.
     CloseBeforeResponse,
-    /// There is never an answer, and the connection stays open until the client closes it; the request has no effect.
+    /// Never responds, and keeps the connection open until the client closes it. The request has no effect.
     Hang,
-    /// The request takes effect, and its answer is sent a few bytes at a time.
+    /// Processes the request, and sends the response a few bytes at a time.
     Drip {
-        /// How many bytes are sent at once, at least 1.
+        /// The number of bytes per write, at least 1.
         bytes_per_tick: usize,
-        /// The time between two sendings.
+        /// The time between two writes.
         tick: Duration,
     },
-    /// The request waits this long and is then processed and answered as usual.
+    /// Waits this long, then processes the request and responds as usual.
     Delay(Duration),
 }
 
-/// An HTTP answer, written to the connection as it is given.
+/// An HTTP response that is written to the connection unchanged.
 ///
-/// A `content-length` is added unless the headers have one or a `transfer-encoding`. The connection stays open, so an
-/// answer whose headers lie about its length spoils it for the next request, as on a real server.
+/// `content-length` is added unless the headers contain it or `transfer-encoding`. The connection stays open, so a
+/// response with a wrong length breaks it for the next request, as on a real server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CannedResponse {
-    /// The status, not necessarily one that HTTP knows.
+    /// The status, which may be unknown to HTTP.
     pub status: u16,
     /// The headers: names and values, in order.
     pub headers: Vec<(String, String)>,
@@ -121,7 +140,7 @@ pub struct CannedResponse {
 }
 
 impl CannedResponse {
-    /// An answer with `status`, no headers and no body.
+    /// Creates a response with `status`, no headers and no body.
     #[must_use]
     pub fn new(status: u16) -> Self {
         Self {
@@ -130,14 +149,14 @@ impl CannedResponse {
         }
     }
 
-    /// The same answer with one more header.
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// The same answer with another body.
+    /// Replaces the body.
     #[must_use]
     pub fn body(self, body: impl Into<Vec<u8>>) -> Self {
         Self {
@@ -146,7 +165,7 @@ impl CannedResponse {
         }
     }
 
-    /// The same answer with a JSON body and `content-type: application/json`.
+    /// Replaces the body by JSON, and adds `content-type: application/json`.
     #[must_use]
     pub fn json(self, body: &serde_json::Value) -> Self {
         self.header("content-type", "application/json")
@@ -154,7 +173,7 @@ impl CannedResponse {
     }
 }
 
-/// The orders that are open, in the order in which they were given.
+/// The injected faults, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct FaultQueue(Vec<Fault>);
 
@@ -167,11 +186,11 @@ impl FaultQueue {
         self.0.clear();
     }
 
-    /// What a request is to suffer, if anything: the oldest order for it decides.
+    /// Returns the failure to inject into this request, if any: that of the oldest fault that applies.
     ///
-    /// An order that lets the request through leaves it to the next one.
+    /// A fault that skips the request leaves it to the next one.
     pub(crate) fn take(&mut self, method: &str, path: &str) -> Option<FaultKind> {
-        let mut hit = None;
+        let mut applies = None;
         for (index, fault) in self.0.iter_mut().enumerate() {
             if fault.times == Some(0) || !fault.route.covers(method, path) {
                 continue;
@@ -180,10 +199,10 @@ impl FaultQueue {
                 fault.skip -= 1;
                 continue;
             }
-            hit = Some(index);
+            applies = Some(index);
             break;
         }
-        let fault = &mut self.0[hit?];
+        let fault = &mut self.0[applies?];
         let kind = fault.kind.clone();
         if let Some(times) = &mut fault.times {
             *times -= 1;
@@ -200,60 +219,122 @@ mod tests {
     const SOURCES: (&str, &str) = ("POST", "/api/v1/integrations/sources/");
     const WIDGET_TOKEN: (&str, &str) = ("POST", "/api/v1/embedded/widget_token");
 
-    fn answer(status: u16) -> FaultKind {
+    fn respond(status: u16) -> FaultKind {
         FaultKind::Respond(CannedResponse::new(status))
     }
 
-    fn orders(faults: impl IntoIterator<Item = Fault>) -> FaultQueue {
+    fn queue(faults: impl IntoIterator<Item = Fault>) -> FaultQueue {
         FaultQueue(faults.into_iter().collect())
     }
 
     #[test]
-    fn an_order_hits_its_own_route_only() {
-        let mut orders = orders([Fault::new(Route::Sources, FaultKind::Hang)]);
-
-        assert_eq!(orders.take(WIDGET_TOKEN.0, WIDGET_TOKEN.1), None);
-        assert_eq!(orders.take("GET", SOURCES.1), None);
-        assert_eq!(orders.take(SOURCES.0, SOURCES.1), Some(FaultKind::Hang));
+    fn routes_cover_both_generations() {
+        for (route, method, path) in [
+            (
+                Route::ApplicationToken,
+                "POST",
+                "/api/v1/account/applications/token",
+            ),
+            (Route::WidgetToken, "POST", "/api/v1/embedded/widget_token"),
+            (
+                Route::WidgetToken,
+                "POST",
+                "/api/v1/account/applications/widget-token",
+            ),
+            (
+                Route::ScopedToken,
+                "POST",
+                "/api/v1/account/applications/scoped-token",
+            ),
+            (
+                Route::ScopedToken,
+                "GET",
+                "/api/v1/account/applications/scoped-token/info",
+            ),
+            (Route::Sources, "POST", "/api/v1/integrations/sources/"),
+            (Route::Sources, "POST", "/api/v1/integrations/connectors"),
+            (
+                Route::Templates,
+                "GET",
+                "/api/v1/integrations/templates/sources",
+            ),
+            (
+                Route::Templates,
+                "GET",
+                "/api/v1/integrations/templates/sources/",
+            ),
+            (
+                Route::Templates,
+                "GET",
+                "/api/v1/integrations/templates/sources/1",
+            ),
+        ] {
+            assert!(route.covers(method, path), "{route:?}: {method} {path}");
+        }
     }
 
     #[test]
-    fn an_order_for_any_route_hits_all_until_cleared() {
-        let mut orders = orders([Fault::new(Route::Any, FaultKind::Hang)]);
+    fn routes_exclude_other_requests() {
+        for (route, method, path) in [
+            (
+                Route::WidgetToken,
+                "POST",
+                "/api/v1/account/applications/token",
+            ),
+            (Route::Sources, "GET", "/api/v1/integrations/connectors"),
+            (Route::Sources, "GET", "/api/v1/integrations/sources/"),
+            (
+                Route::Templates,
+                "GET",
+                "/api/v1/integrations/templates/sourcesque",
+            ),
+            (
+                Route::Templates,
+                "POST",
+                "/api/v1/integrations/templates/sources",
+            ),
+        ] {
+            assert!(!route.covers(method, path), "{route:?}: {method} {path}");
+        }
+    }
+
+    #[test]
+    fn applies_to_any_route_until_cleared() {
+        let mut queue = queue([Fault::new(Route::Any, FaultKind::Hang)]);
 
         for _ in 0..3 {
             assert_eq!(
-                orders.take(WIDGET_TOKEN.0, WIDGET_TOKEN.1),
+                queue.take(WIDGET_TOKEN.0, WIDGET_TOKEN.1),
                 Some(FaultKind::Hang)
             );
-            assert_eq!(orders.take("GET", "/nowhere"), Some(FaultKind::Hang));
+            assert_eq!(queue.take("GET", "/nowhere"), Some(FaultKind::Hang));
         }
-        orders.clear();
-        assert_eq!(orders.take(SOURCES.0, SOURCES.1), None);
+        queue.clear();
+        assert_eq!(queue.take(SOURCES.0, SOURCES.1), None);
     }
 
     #[test]
-    fn skip_and_times_count_the_requests_of_the_route() {
-        let mut orders = orders([Fault::new(Route::Sources, FaultKind::Hang).skip(1).times(2)]);
+    fn counts_skip_and_times_per_route() {
+        let mut queue = queue([Fault::new(Route::Sources, FaultKind::Hang).skip(1).times(2)]);
 
         let taken = [(); 5].map(|()| {
-            assert_eq!(orders.take(WIDGET_TOKEN.0, WIDGET_TOKEN.1), None);
-            orders.take(SOURCES.0, SOURCES.1).is_some()
+            assert_eq!(queue.take(WIDGET_TOKEN.0, WIDGET_TOKEN.1), None);
+            queue.take(SOURCES.0, SOURCES.1).is_some()
         });
 
         assert_eq!(taken, [false, true, true, false, false]);
     }
 
     #[test]
-    fn orders_are_carried_out_one_after_the_other() {
-        let mut orders = orders([
-            Fault::new(Route::Sources, answer(503)).skip(1).times(1),
-            Fault::new(Route::Any, answer(429)).times(1),
-            Fault::new(Route::Sources, answer(500)).times(0),
+    fn applies_oldest_fault_first() {
+        let mut queue = queue([
+            Fault::new(Route::Sources, respond(503)).skip(1).times(1),
+            Fault::new(Route::Any, respond(429)).times(1),
+            Fault::new(Route::Sources, respond(500)).times(0),
         ]);
 
-        assert_eq!(orders.take(SOURCES.0, SOURCES.1), Some(answer(429)));
-        assert_eq!(orders.take(SOURCES.0, SOURCES.1), Some(answer(503)));
-        assert_eq!(orders.take(SOURCES.0, SOURCES.1), None);
+        assert_eq!(queue.take(SOURCES.0, SOURCES.1), Some(respond(429)));
+        assert_eq!(queue.take(SOURCES.0, SOURCES.1), Some(respond(503)));
+        assert_eq!(queue.take(SOURCES.0, SOURCES.1), None);
     }
 }

@@ -11,11 +11,11 @@ use uuid::Uuid;
 /// The header of every token: no `typ`, as in Airbyte's.
 const HEADER: &str = r#"{"alg":"HS256"}"#;
 
-/// A signing key, random and known to nobody else.
+/// A random signing key.
 pub(crate) struct Key([u8; 32]);
 
 impl Key {
-    /// A new key; what was signed with another does not verify with it.
+    /// Generates a key.
     pub(crate) fn random() -> Self {
         let mut bytes = [0; 32];
         bytes[..16].copy_from_slice(Uuid::new_v4().as_bytes());
@@ -23,7 +23,7 @@ impl Key {
         Self(bytes)
     }
 
-    /// The signed token that carries `claims`, in their order.
+    /// Returns a signed token with `claims`, in their order.
     pub(crate) fn sign(&self, claims: &impl Serialize) -> serde_json::Result<String> {
         let claims = serde_json::to_vec(claims)?;
         let signed = format!(
@@ -35,13 +35,13 @@ impl Key {
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
-    /// The claims of `token`, or `None` unless this key signed it with HMAC-SHA-256 and they are a `C`.
+    /// Returns the claims of `token` if this key signed it with HMAC-SHA-256 and they are a `C`.
     ///
-    /// When the token expires is for the caller to check.
+    /// Does not check the expiry.
     pub(crate) fn verify<C: DeserializeOwned>(&self, token: &str) -> Option<C> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
-        // The only algorithm there is, so that a token cannot choose a weaker one.
+        // The only algorithm, so that a token cannot choose a weaker one.
         if URL_SAFE_NO_PAD.decode(header).ok()? != HEADER.as_bytes() {
             return None;
         }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_verifies_with_the_key_that_signed_it_only() {
+    fn verifies_with_signing_key_only() {
         let key = Key::random();
         let token = key.sign(&json!({"sub": "alice"})).unwrap();
 
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_that_were_changed_do_not_verify() {
+    fn rejects_changed_claims() {
         let key = Key::random();
         let token = key.sign(&json!({"sub": "alice"})).unwrap();
         let claims = URL_SAFE_NO_PAD.encode(r#"{"sub":"mallory"}"#);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_without_a_signature_does_not_verify() {
+    fn rejects_unsigned_tokens() {
         let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#);
         let claims = URL_SAFE_NO_PAD.encode(r#"{"sub":"mallory"}"#);
 
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_signature_is_that_of_the_standard() {
+    fn signs_as_rfc_4231_specifies() {
         // RFC 4231's second test case, through the same code path as a token's signature.
         let mut key = Key([0; 32]);
         key.0[..4].copy_from_slice(b"Jefe");

@@ -1,15 +1,15 @@
-//! The record of what was asked and how it ended.
+//! The request log: requests and how they ended.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// One request on Airbyte's API, and what became of it.
+/// A request to Airbyte's API, and how it ended.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     /// When the request had been read, in milliseconds since the Unix epoch.
     pub at: u64,
-    /// Which connection it came on, counted from 1.
+    /// The number of its connection, counted from 1.
     pub connection: u64,
     /// The request's method.
     pub method: String,
@@ -17,18 +17,18 @@ pub struct Exchange {
     pub path: String,
     /// The request's query, without the question mark.
     pub query: Option<String>,
-    /// The request's headers in the order in which they came, names in lower case; bytes that are not UTF-8 are replaced.
+    /// The request's headers in order, names in lower case. Bytes that are not UTF-8 are replaced.
     pub headers: Vec<(String, String)>,
     /// The request's body.
     pub body: Vec<u8>,
-    /// The status that was answered, also when only a part of the answer was sent.
+    /// The response's status, even if only a part of the response was sent.
     pub status: Option<u16>,
     /// How it ended.
     pub outcome: Outcome,
 }
 
 impl Exchange {
-    /// The value of the request's header `name` (in lower case), the first if there are several.
+    /// Returns the value of the request's first header `name` (in lower case).
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
@@ -37,7 +37,10 @@ impl Exchange {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The request's body as JSON.
+    /// Parses the request's body as JSON.
+    ///
+    /// # Errors
+    /// The body is not JSON.
     pub fn json(&self) -> serde_json::Result<serde_json::Value> {
         serde_json::from_slice(&self.body)
     }
@@ -48,13 +51,13 @@ impl Exchange {
 pub enum Outcome {
     /// It has not ended yet.
     Pending,
-    /// The whole answer was handed to the connection.
+    /// The whole response was handed to the connection.
     Completed,
-    /// The stand-in reset the connection, by order.
+    /// An injected failure reset the connection.
     Reset,
-    /// The stand-in closed the connection without an answer, by order.
+    /// An injected failure closed the connection without a response.
     Closed,
-    /// The client went away, or the stand-in stopped, before the whole answer was sent.
+    /// The client closed the connection, or the simulator stopped, before the whole response was sent.
     Abandoned,
 }
 
@@ -70,18 +73,18 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The newest exchanges, up to a number.
+/// The newest exchanges, up to a capacity.
 pub(crate) struct RequestLog {
     exchanges: Mutex<Exchanges>,
     capacity: usize,
-    /// Whether each exchange that ended is printed.
+    /// Whether each exchange is printed when it ends.
     print_requests: bool,
 }
 
 #[derive(Default)]
 struct Exchanges {
     kept: VecDeque<Exchange>,
-    /// How many came before the first that is kept: an exchange's number does not change when older ones go.
+    /// The number of exchanges before the first that is kept, so that the numbers of the others do not change.
     forgotten: usize,
 }
 
@@ -94,7 +97,7 @@ impl RequestLog {
         }
     }
 
-    /// Records a request; the [`Entry`] says later what became of it.
+    /// Records a request. The [`Entry`] records how it ends.
     pub(crate) fn begin(self: &Arc<Self>, exchange: Exchange) -> Entry {
         let mut exchanges = self.lock();
         if exchanges.kept.len() >= self.capacity && exchanges.kept.pop_front().is_some() {
@@ -126,19 +129,19 @@ impl RequestLog {
     }
 }
 
-/// The log's entry for a request that is being served; dropped too early, it is noted as abandoned.
+/// The log entry of a request that is being served. If it is dropped before its end, the request was abandoned.
 pub(crate) struct Entry {
     log: Arc<RequestLog>,
     number: usize,
 }
 
 impl Entry {
-    /// Notes the status of the answer that is about to be sent.
+    /// Records the status of the response, before it is sent.
     pub(crate) fn status(&self, status: u16) {
         self.update(|exchange| exchange.status = Some(status));
     }
 
-    /// Notes how it ended. A client may look at the log as soon as it has seen the end, so this comes just before.
+    /// Records how the request ends. Called before the client can see the end, because it may then read the log.
     pub(crate) fn end(&self, outcome: Outcome) {
         self.update(|exchange| exchange.outcome = outcome);
     }
@@ -168,7 +171,7 @@ impl Drop for Entry {
     }
 }
 
-/// One line: what was asked, never with what.
+/// Prints one line without headers or bodies, because they contain secrets.
 #[expect(clippy::print_stderr, reason = "the log of a program for a terminal")]
 fn print_exchange(exchange: &Exchange) {
     let Exchange { method, path, .. } = exchange;
@@ -205,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_dropped_unended_was_abandoned() {
+    fn records_dropped_entries_as_abandoned() {
         let log = Arc::new(RequestLog::new(10, false));
         log.begin(request("/answered")).end(Outcome::Completed);
         drop(log.begin(request("/dropped")));
@@ -222,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_exchanges_are_forgotten_and_stay_so() {
+    fn drops_oldest_exchanges() {
         let log = Arc::new(RequestLog::new(2, false));
         let oldest = log.begin(request("/1"));
         let second = log.begin(request("/2"));
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_from_before_the_journal_was_cleared_changes_no_later_one() {
+    fn ignores_entries_from_before_clearing() {
         let log = Arc::new(RequestLog::new(10, false));
         let before = log.begin(request("/before"));
         log.clear();
@@ -253,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_found_by_name() {
+    fn finds_headers_by_name() {
         assert_eq!(request("/").header("accept"), Some("*/*"));
         assert_eq!(request("/").header("authorization"), None);
     }

@@ -1,4 +1,4 @@
-//! Connections: accepting them, and deciding what becomes of each request.
+//! The HTTP server: accepts connections, and injects failures or responds.
 
 use std::convert::Infallible;
 use std::io;
@@ -25,35 +25,37 @@ use tower::ServiceExt;
 
 use crate::connection_script::{Action, ConnectionScript, wire_format};
 use crate::fault::{CannedResponse, FaultKind};
+use crate::generation::Generation;
 use crate::request_log::{Entry, Exchange, Outcome};
 use crate::state::{State, lock};
 use crate::{api, clock, control, widget};
 
-/// The longest request body that is read, in bytes.
-const LONGEST_BODY: usize = 16 << 20;
+/// The maximum length of a request body.
+const MAX_BODY_BYTES: usize = 16 << 20;
 
-/// How long to wait before accepting again when no connection can be accepted, for want of file descriptors usually.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+/// The delay after a failed accept, which is usually due to a lack of file descriptors.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// How long to try to bind a port that was ours until now, and how long to wait in between.
-const BIND_FOR: Duration = Duration::from_secs(5);
-const BIND_AGAIN: Duration = Duration::from_millis(5);
+/// The time to retry binding a port that the simulator has just released.
+const BIND_TIMEOUT: Duration = Duration::from_secs(5);
+/// The delay between two attempts to bind.
+const BIND_RETRY_DELAY: Duration = Duration::from_millis(5);
 
-/// Connections that may wait to be accepted.
+/// The number of connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// What the server can be told while it runs.
+/// A command to the running server.
 pub(crate) enum Command {
-    /// To end every connection and refuse new ones.
+    /// Closes every connection and refuses new ones.
     Refuse(oneshot::Sender<io::Result<()>>),
-    /// To accept connections again.
+    /// Accepts connections again.
     Accept(oneshot::Sender<io::Result<()>>),
 }
 
-/// Where connections come in.
+/// The socket that accepts connections.
 enum Listener {
     Open(TcpListener),
-    /// The port is kept from others, but nobody listens on it: connections are refused.
+    /// The port is bound, but not listened on: connections are refused.
     Closed(TcpSocket),
 }
 
@@ -65,27 +67,27 @@ pub(crate) async fn run(
     mut commands: mpsc::Receiver<Command>,
 ) {
     let router = router(&state);
-    let mut door = Listener::Open(listener);
+    let mut socket = Listener::Open(listener);
     // Dropped with this future, it ends every connection.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            stream = next_connection(&door) => {
+            stream = next_connection(&socket) => {
                 let number = state.connections.fetch_add(1, Ordering::Relaxed) + 1;
                 connections.spawn(serve_connection(stream, number, Arc::clone(&state), router.clone()));
             }
             Some(command) = commands.recv() => {
                 let (next, reply) = match command {
                     Command::Refuse(reply) => {
-                        drop(door);
+                        drop(socket);
                         connections.shutdown().await;
                         (reserve(address).await.map(Listener::Closed), reply)
                     }
-                    Command::Accept(reply) => (open(door), reply),
+                    Command::Accept(reply) => (open(socket), reply),
                 };
                 match next {
-                    Ok(next) => door = next,
-                    // Another process took the port: there is nothing left to serve.
+                    Ok(next) => socket = next,
+                    // Another process bound the port: there is nothing left to serve.
                     Err(error) => {
                         let _ = reply.send(Err(error));
                         return;
@@ -98,7 +100,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Everything that is served, Airbyte's own and the stand-in's.
+/// The routes of Airbyte's API, of the widget's page and of the control API.
 fn router(state: &Arc<State>) -> Router {
     Router::new()
         .merge(api::routes())
@@ -108,26 +110,26 @@ fn router(state: &Arc<State>) -> Router {
         .with_state(Arc::clone(state))
 }
 
-/// The port is never let go of in between: a socket that is bound anew could meet a copy of the old one, in a process that
-/// is just being started.
-fn open(door: Listener) -> io::Result<Listener> {
-    match door {
-        Listener::Open(_) => Ok(door),
+/// Listens on the reserved port. It is never released in between, because a new socket could conflict with a copy of the
+/// old one in a process that is being started.
+fn open(listener: Listener) -> io::Result<Listener> {
+    match listener {
+        Listener::Open(_) => Ok(listener),
         Listener::Closed(reserved) => reserved.listen(BACKLOG).map(Listener::Open),
     }
 }
 
-/// A socket that is bound to the address and does not listen.
+/// Binds the address without listening.
 ///
-/// A listener that was let go of may live on for a moment: as a copy in a process that is just being started.
+/// Retries, because a copy of the closed listener may live on for a moment in a process that is being started.
 async fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
     let since = Instant::now();
     loop {
         match bind(address) {
             Err(error)
-                if error.kind() == io::ErrorKind::AddrInUse && since.elapsed() < BIND_FOR =>
+                if error.kind() == io::ErrorKind::AddrInUse && since.elapsed() < BIND_TIMEOUT =>
             {
-                tokio::time::sleep(BIND_AGAIN).await;
+                tokio::time::sleep(BIND_RETRY_DELAY).await;
             }
             outcome => return outcome,
         }
@@ -145,25 +147,25 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn next_connection(door: &Listener) -> TcpStream {
-    match door {
-        Listener::Open(listener) => loop {
-            match listener.accept().await {
+async fn next_connection(listener: &Listener) -> TcpStream {
+    match listener {
+        Listener::Open(socket) => loop {
+            match socket.accept().await {
                 Ok((stream, _)) => return stream,
-                Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
+                Err(_) => tokio::time::sleep(ACCEPT_RETRY_DELAY).await,
             }
         },
         Listener::Closed(_) => std::future::pending().await,
     }
 }
 
-/// Answers on one connection until either side ends it.
+/// Serves one connection until either side closes it.
 ///
-/// Requests are read and most are answered by hyper. Where an order asks for what no HTTP server does on purpose, the
-/// connection is taken from hyper, the [`ConnectionScript`] is carried out on the bare stream, and if that left the connection in
-/// a good state hyper gets it back.
+/// hyper reads requests and sends most responses. Where an injected failure is something that no HTTP server does, the
+/// connection is taken from hyper, the [`ConnectionScript`] runs on the bare stream, and hyper gets the connection back
+/// if it is still usable.
 async fn serve_connection(mut stream: TcpStream, number: u64, state: Arc<State>, router: Router) {
-    // An answer in several writes would otherwise wait for the client's acknowledgements.
+    // A response in several writes would otherwise wait for the client's acknowledgements.
     let _ = stream.set_nodelay(true);
     loop {
         let (hand_over, mut scripts) = mpsc::channel(1);
@@ -176,10 +178,10 @@ async fn serve_connection(mut stream: TcpStream, number: u64, state: Arc<State>,
             let hand_over = hand_over.clone();
             async move {
                 match server.respond(request).await {
-                    Reply::Response(answer) => Ok::<_, Infallible>(answer.map(Full::new)),
+                    Reply::Response(response) => Ok::<_, Infallible>(response.map(Full::new)),
                     Reply::ConnectionScript(script) => {
                         let _ = hand_over.send(script).await;
-                        // Never resolved: what hands over the connection drops this future.
+                        // Never resolves: handing over the connection drops this future.
                         std::future::pending().await
                     }
                 }
@@ -191,7 +193,7 @@ async fn serve_connection(mut stream: TcpStream, number: u64, state: Arc<State>,
             Some(script) = scripts.recv() => script,
         };
         let parts = connection.into_parts();
-        // What a client sent ahead of the answer is lost with hyper's buffer.
+        // Pipelined requests are lost with hyper's buffer.
         let has_more = !parts.read_buf.is_empty();
         match script.run(parts.io.into_inner()).await {
             Some(open) if !has_more => stream = open,
@@ -200,14 +202,14 @@ async fn serve_connection(mut stream: TcpStream, number: u64, state: Arc<State>,
     }
 }
 
-/// What answers the requests of one connection.
+/// The service of one connection.
 struct Server {
     state: Arc<State>,
     router: Router,
     connection: u64,
 }
 
-/// What becomes of a request.
+/// The reaction to a request.
 enum Reply {
     Response(Response<Bytes>),
     ConnectionScript(ConnectionScript),
@@ -216,7 +218,7 @@ enum Reply {
 impl Server {
     async fn respond(self, request: Request<Incoming>) -> Reply {
         let (parts, body) = request.into_parts();
-        let Ok(body) = Limited::new(body, LONGEST_BODY)
+        let Ok(body) = Limited::new(body, MAX_BODY_BYTES)
             .collect()
             .await
             .map(http_body_util::Collected::to_bytes)
@@ -236,22 +238,22 @@ impl Server {
             .get(header::CONNECTION)
             .is_none_or(|value| value.as_bytes() != b"close");
         let act = match fault {
-            None => return self.answer(entry, parts, body).await,
+            None => return self.complete(entry, parts, body).await,
             Some(FaultKind::Delay(delay)) => {
                 tokio::time::sleep(delay).await;
-                return self.answer(entry, parts, body).await;
+                return self.complete(entry, parts, body).await;
             }
-            Some(FaultKind::Respond(answer)) => {
-                entry.status(answer.status);
-                Action::Send(wire_format(answer))
+            Some(FaultKind::Respond(response)) => {
+                entry.status(response.status);
+                Action::Send(wire_format(response))
             }
-            Some(FaultKind::RespondAfterProcessing(answer)) => {
+            Some(FaultKind::RespondAfterProcessing(response)) => {
                 self.process(parts, body).await;
-                entry.status(answer.status);
-                Action::Send(wire_format(answer))
+                entry.status(response.status);
+                Action::Send(wire_format(response))
             }
             Some(FaultKind::ResetMidResponse) => {
-                let mut bytes = self.answer_bytes(&entry, parts, body).await;
+                let mut bytes = self.response_bytes(&entry, parts, body).await;
                 bytes.truncate(bytes.len() / 2);
                 Action::SendAndReset(bytes)
             }
@@ -259,7 +261,7 @@ impl Server {
                 bytes_per_tick,
                 tick,
             }) => {
-                let bytes = self.answer_bytes(&entry, parts, body).await;
+                let bytes = self.response_bytes(&entry, parts, body).await;
                 Action::Drip {
                     bytes,
                     bytes_per_tick,
@@ -277,36 +279,47 @@ impl Server {
         })
     }
 
-    /// The real answer, sent as usual.
-    async fn answer(self, entry: Entry, parts: Parts, body: Bytes) -> Reply {
-        let answer = self.process(parts, body).await;
-        entry.status(answer.status().as_u16());
+    /// Processes the request and returns the response.
+    async fn complete(self, entry: Entry, parts: Parts, body: Bytes) -> Reply {
+        let response = self.process(parts, body).await;
+        entry.status(response.status().as_u16());
         entry.end(Outcome::Completed);
-        Reply::Response(answer)
+        Reply::Response(response)
     }
 
-    /// The bytes of the real answer.
-    async fn answer_bytes(self, entry: &Entry, parts: Parts, body: Bytes) -> Vec<u8> {
+    /// Processes the request and returns the response's bytes.
+    async fn response_bytes(self, entry: &Entry, parts: Parts, body: Bytes) -> Vec<u8> {
         let (parts, body) = self.process(parts, body).await.into_parts();
         entry.status(parts.status.as_u16());
         wire_format(CannedResponse {
             status: parts.status.as_u16(),
-            headers: header_texts(&parts.headers),
+            headers: header_strings(&parts.headers),
             body: body.into(),
         })
     }
 
-    /// Carries the request out.
+    /// Processes the request, to the end even if the client closes the connection in between, as a real server does.
     async fn process(self, parts: Parts, body: Bytes) -> Response<Bytes> {
-        let Ok(answer) = self
-            .router
-            .oneshot(Request::from_parts(parts, Body::from(body)))
-            .await;
-        let (parts, body) = answer.into_parts();
-        match body.collect().await {
-            Ok(body) => Response::from_parts(parts, body.to_bytes()),
-            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR),
+        let generation = Generation::of_path(parts.uri.path());
+        if generation.is_some_and(|generation| !self.state.serves(generation)) {
+            return collect(api::not_found()).await;
         }
+        let request = Request::from_parts(parts, Body::from(body));
+        let processing = tokio::spawn(async move {
+            let Ok(response) = self.router.oneshot(request).await;
+            collect(response).await
+        });
+        processing
+            .await
+            .unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR))
+    }
+}
+
+async fn collect(response: Response<Body>) -> Response<Bytes> {
+    let (parts, body) = response.into_parts();
+    match body.collect().await {
+        Ok(body) => Response::from_parts(parts, body.to_bytes()),
+        Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
 
@@ -317,15 +330,15 @@ fn exchange(parts: &Parts, body: &Bytes, connection: u64) -> Exchange {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().map(str::to_owned),
-        headers: header_texts(&parts.headers),
+        headers: header_strings(&parts.headers),
         body: body.to_vec(),
         status: None,
         outcome: Outcome::Pending,
     }
 }
 
-/// Names and values in order; bytes that are not UTF-8 are replaced.
-fn header_texts(headers: &HeaderMap) -> Vec<(String, String)> {
+/// Returns names and values in order. Bytes that are not UTF-8 are replaced.
+fn header_strings(headers: &HeaderMap) -> Vec<(String, String)> {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     headers
         .iter()
@@ -333,11 +346,11 @@ fn header_texts(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// An answer that is a status and nothing else.
+/// Creates a response with a status alone.
 fn plain(status: StatusCode) -> Response<Bytes> {
-    let mut answer = Response::new(Bytes::new());
-    *answer.status_mut() = status;
-    answer
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    response
 }
 
 #[cfg(test)]
@@ -347,7 +360,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_port_is_kept_though_a_copy_of_its_listener_lives_a_little_longer() {
+    async fn rebinds_port_despite_listener_copies() {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let copy = listener.try_clone().unwrap();
@@ -357,7 +370,7 @@ mod tests {
             io::ErrorKind::AddrInUse,
             "the copy is in the way"
         );
-        // The copy goes once the port has been tried for.
+        // The copy is dropped after the first attempt.
         let (reserved, ()) = tokio::join!(reserve(address), async { drop(copy) });
         assert_eq!(reserved.unwrap().local_addr().unwrap(), address);
     }

@@ -1,6 +1,5 @@
-//! What a stand-in remembers: credentials, workspaces, sources, orders, the journal.
+//! The state of a simulator: settings, workspaces, sources, injected faults, the request log.
 
-use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,17 +9,19 @@ use uuid::{Uuid, uuid};
 
 use crate::clock;
 use crate::fault::FaultQueue;
+use crate::generation::Generation;
 use crate::jwt::Key;
-use crate::options::{Application, Options};
+use crate::options::{Application, Options, SourcesBearer};
 use crate::request_log::RequestLog;
 use crate::source::Source;
 use crate::template::Template;
+use crate::workspace::{DuplicateWorkspaces, Workspace};
 
 /// The audience of every token.
 const AUDIENCE: &str = "airbyte-server";
-/// The type of a user's scoped token.
+/// The type of a scoped token.
 const SCOPED_TOKEN: &str = "io.airbyte.auth.embedded_v1";
-/// The type of an application's token.
+/// The type of an application token.
 const APPLICATION_TOKEN: &str = "io.airbyte.auth.service_account_v1";
 /// The user on whose behalf an organization's credential acts.
 const OPERATOR: Uuid = uuid!("c2b1f0de-6f0a-4d3c-9a57-0b7a6d1e5f10");
@@ -33,29 +34,32 @@ pub(crate) struct State {
     pub(crate) sources: Mutex<Vec<Source>>,
     pub(crate) faults: Mutex<FaultQueue>,
     pub(crate) request_log: Arc<RequestLog>,
-    /// How many connections were accepted.
+    /// The number of accepted connections.
     pub(crate) connections: AtomicU64,
     organizations: Option<Vec<Uuid>>,
-    /// The workspace of each external user of each organization.
-    workspaces: Mutex<HashMap<(Uuid, String), Uuid>>,
+    /// The workspaces, in order of creation. Their names are not unique.
+    workspaces: Mutex<Vec<Workspace>>,
 }
 
-/// The credentials that are accepted, and how long those are valid that are given out.
+/// The settings that can change while the simulator runs.
 pub(crate) struct Settings {
     pub(crate) organization_tokens: Vec<String>,
     pub(crate) applications: Vec<Application>,
     pub(crate) scoped_token_lifetime: Duration,
     pub(crate) application_token_lifetime: Duration,
-    /// The keys: to replace one is to revoke all that it signed.
+    pub(crate) generations: Vec<Generation>,
+    pub(crate) sources_bearer: SourcesBearer,
+    pub(crate) workspace_creation_time: Duration,
+    /// Replacing a key revokes the tokens that it signed.
     pub(crate) scoped_token_key: Key,
     pub(crate) application_token_key: Key,
 }
 
-/// Who a request's bearer token speaks for.
+/// The principal that a bearer token authenticates.
 pub(crate) enum Principal {
-    /// The organization's administrator.
+    /// An administrator of the organizations.
     Organization,
-    /// An end user, in one workspace.
+    /// An end user, confined to one workspace.
     EndUser {
         workspace_id: Uuid,
         external_user_id: String,
@@ -71,6 +75,9 @@ impl State {
                 applications: options.applications,
                 scoped_token_lifetime: options.scoped_token_lifetime,
                 application_token_lifetime: options.application_token_lifetime,
+                generations: options.generations,
+                sources_bearer: options.sources_bearer,
+                workspace_creation_time: options.workspace_creation_time,
                 scoped_token_key: Key::random(),
                 application_token_key: Key::random(),
             }),
@@ -93,26 +100,79 @@ impl State {
             .is_none_or(|organizations| organizations.contains(&id))
     }
 
-    /// The template with this id.
+    /// Returns the template with this ID.
     pub(crate) fn template(&self, id: Uuid) -> Option<&Template> {
         self.templates.iter().find(|template| template.id == id)
     }
 
-    /// The user's workspace in the organization, if there is one.
-    pub(crate) fn find_workspace(&self, organization: Uuid, external_user: &str) -> Option<Uuid> {
+    /// Returns the organization if there is exactly one.
+    pub(crate) fn sole_organization(&self) -> Option<Uuid> {
+        match self.organizations.as_deref() {
+            Some(&[organization]) => Some(organization),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn serves(&self, generation: Generation) -> bool {
+        lock(&self.settings).generations.contains(&generation)
+    }
+
+    /// Returns every workspace, in order of creation.
+    pub(crate) fn workspaces(&self) -> Vec<Workspace> {
+        lock(&self.workspaces).clone()
+    }
+
+    /// Returns the workspace with this ID.
+    pub(crate) fn workspace(&self, id: Uuid) -> Option<Workspace> {
         lock(&self.workspaces)
-            .get(&(organization, external_user.to_owned()))
-            .copied()
+            .iter()
+            .find(|workspace| workspace.id == id)
+            .cloned()
     }
 
-    /// The user's workspace in the organization, made now if there is none.
-    pub(crate) fn find_or_create_workspace(&self, organization: Uuid, external_user: &str) -> Uuid {
-        *lock(&self.workspaces)
-            .entry((organization, external_user.to_owned()))
-            .or_insert_with(Uuid::new_v4)
+    /// Returns the user's workspace in the organization, if there is one.
+    pub(crate) fn find_workspace(
+        &self,
+        organization_id: Uuid,
+        name: &str,
+    ) -> Result<Option<Workspace>, DuplicateWorkspaces> {
+        let workspaces = lock(&self.workspaces);
+        let mut found = workspaces.iter().filter(|workspace| {
+            workspace.organization_id == organization_id && workspace.name == name
+        });
+        let first = found.next().cloned();
+        match found.next() {
+            Some(_) => Err(DuplicateWorkspaces),
+            None => Ok(first),
+        }
     }
 
-    /// A token that lets an end user act in one workspace.
+    /// Returns the user's workspace in the organization, and creates it if there is none.
+    ///
+    /// It is not locked between the two steps, as at Airbyte: concurrent calls for a new user each create one.
+    pub(crate) async fn find_or_create_workspace(
+        &self,
+        organization_id: Uuid,
+        name: &str,
+        region_id: Option<Uuid>,
+    ) -> Result<Workspace, DuplicateWorkspaces> {
+        if let Some(workspace) = self.find_workspace(organization_id, name)? {
+            return Ok(workspace);
+        }
+        let creation_time = lock(&self.settings).workspace_creation_time;
+        tokio::time::sleep(creation_time).await;
+        let workspace = Workspace {
+            id: Uuid::new_v4(),
+            organization_id,
+            name: name.to_owned(),
+            region_id,
+            created_at: clock::rfc3339(),
+        };
+        lock(&self.workspaces).push(workspace.clone());
+        Ok(workspace)
+    }
+
+    /// Returns a token that confines an end user to one workspace.
     pub(crate) fn issue_scoped_token(
         &self,
         workspace: Uuid,
@@ -135,7 +195,7 @@ impl State {
         })
     }
 
-    /// A token for the application with these credentials; `None` if there is no such application.
+    /// Returns a token for the application with these credentials; `None` if there is no such application.
     pub(crate) fn issue_application_token(
         &self,
         application: &Application,
@@ -152,8 +212,8 @@ impl State {
         })
     }
 
-    /// Who `token` speaks for; `None` if it is unknown, forged, revoked or expired.
-    pub(crate) fn bearer(&self, token: &str) -> Option<Principal> {
+    /// Returns the principal of `token`; `None` if it is unknown, forged, revoked or expired.
+    pub(crate) fn authenticate(&self, token: &str) -> Option<Principal> {
         let settings = lock(&self.settings);
         if settings
             .organization_tokens
@@ -176,7 +236,7 @@ impl State {
     }
 }
 
-/// Locks what a panic elsewhere may have poisoned: each value is whole between any two statements.
+/// Locks a mutex that a panic elsewhere may have poisoned, because each value is consistent between any two statements.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -185,7 +245,7 @@ fn expiry(lifetime: Duration) -> u64 {
     clock::unix_seconds().saturating_add(lifetime.as_secs())
 }
 
-/// The claims of a user's scoped token, in the order of the vendor's documented sample.
+/// The claims of a scoped token, in the order of the vendor's documented sample.
 #[derive(Serialize, Deserialize)]
 struct ScopedClaims {
     aud: String,
@@ -232,20 +292,43 @@ mod tests {
         State::new(options, "http://127.0.0.1:3002".to_owned())
     }
 
-    #[test]
-    fn each_user_of_each_organization_has_one_workspace() {
+    #[tokio::test]
+    async fn creates_one_workspace_per_user_and_organization() {
         let state = state(Options::default());
-        let alice = state.find_or_create_workspace(ORGANIZATION, "alice");
+        let create = async |organization, name| {
+            state
+                .find_or_create_workspace(organization, name, None)
+                .await
+                .unwrap()
+        };
+        let alice = create(ORGANIZATION, "alice").await;
 
-        assert_eq!(state.find_or_create_workspace(ORGANIZATION, "alice"), alice);
-        assert_ne!(state.find_or_create_workspace(ORGANIZATION, "bob"), alice);
-        assert_ne!(state.find_or_create_workspace(Uuid::nil(), "alice"), alice);
-        assert_eq!(state.find_workspace(ORGANIZATION, "alice"), Some(alice));
-        assert_eq!(state.find_workspace(ORGANIZATION, "carol"), None);
+        assert_eq!(create(ORGANIZATION, "alice").await, alice);
+        assert_ne!(create(ORGANIZATION, "bob").await.id, alice.id);
+        assert_ne!(create(Uuid::nil(), "alice").await.id, alice.id);
+        assert_eq!(state.workspace(alice.id), Some(alice));
+        assert!(
+            state
+                .find_workspace(ORGANIZATION, "carol")
+                .unwrap()
+                .is_none()
+        );
+    }
+
+    #[tokio::test]
+    async fn concurrent_first_calls_create_duplicates() {
+        let state = state(Options::default());
+        let create = || state.find_or_create_workspace(ORGANIZATION, "alice", None);
+
+        let (first, second) = tokio::join!(create(), create());
+
+        assert_ne!(first.unwrap().id, second.unwrap().id);
+        assert!(create().await.is_err());
+        assert!(state.find_workspace(ORGANIZATION, "alice").is_err());
     }
 
     #[test]
-    fn a_scoped_tokens_claims_are_in_the_documented_order() {
+    fn orders_scoped_claims_as_documented() {
         let state = state(Options::default());
         let token = state.issue_scoped_token(Uuid::nil(), "alice").unwrap();
         let mut parts = token.split('.').map(|part| {
@@ -274,27 +357,27 @@ mod tests {
     }
 
     #[test]
-    fn a_token_speaks_for_whom_it_was_issued_until_it_expires_or_is_revoked() {
+    fn authenticates_scoped_tokens_until_expiry_or_revocation() {
         let state = state(Options::default());
         let token = state.issue_scoped_token(ORGANIZATION, "alice").unwrap();
         assert!(matches!(
-            state.bearer(&token),
+            state.authenticate(&token),
             Some(Principal::EndUser { workspace_id: ORGANIZATION, external_user_id }) if external_user_id == "alice"
         ));
 
         lock(&state.settings).scoped_token_key = Key::random();
-        assert!(state.bearer(&token).is_none());
+        assert!(state.authenticate(&token).is_none());
 
         lock(&state.settings).scoped_token_lifetime = Duration::ZERO;
         assert!(
             state
-                .bearer(&state.issue_scoped_token(ORGANIZATION, "alice").unwrap())
+                .authenticate(&state.issue_scoped_token(ORGANIZATION, "alice").unwrap())
                 .is_none()
         );
     }
 
     #[test]
-    fn an_applications_token_speaks_for_the_organization() {
+    fn authenticates_application_tokens_as_organization() {
         let state = state(Options::default());
         let application = Options::default().applications.remove(0);
         let token = state
@@ -302,14 +385,14 @@ mod tests {
             .unwrap()
             .unwrap();
         assert!(matches!(
-            state.bearer(&token),
+            state.authenticate(&token),
             Some(Principal::Organization)
         ));
 
-        let stranger = Application {
+        let unknown = Application {
             client_secret: "guessed".to_owned(),
             ..application
         };
-        assert!(state.issue_application_token(&stranger).is_none());
+        assert!(state.issue_application_token(&unknown).is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a request's body, in the words and the shape of FastAPI (Pydantic 2).
+//! Field errors, in the wording of FastAPI (Pydantic 2).
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::paths::LocationSegment;
@@ -6,20 +6,20 @@ use jsonschema::{JsonType, ValidationError, Validator};
 use serde::Serialize;
 use serde_json::Value;
 
-/// One entry of the `detail` of a 422 answer.
-#[derive(Debug, PartialEq, Serialize)]
+/// An invalid field; serialized, an entry of FastAPI's `detail`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct FieldError {
     #[serde(rename = "type")]
     pub(crate) kind: &'static str,
-    /// Where it is: `["body", "connection_configuration", "host"]`.
+    /// Its location: `["body", "connection_configuration", "host"]`.
     pub(crate) loc: Vec<Value>,
     pub(crate) msg: String,
-    /// The offending value itself, or for a missing field the object that lacks it, as Pydantic gives it.
+    /// The invalid value, or the object that lacks the field, as in Pydantic.
     pub(crate) input: Value,
 }
 
 impl FieldError {
-    /// A field that is not there.
+    /// Creates the error for a missing field.
     pub(crate) fn missing(loc: Vec<Value>, object: Value) -> Self {
         Self {
             kind: "missing",
@@ -29,7 +29,17 @@ impl FieldError {
         }
     }
 
-    /// A value that should have been one of `expected`.
+    /// Creates the error for a string that is not a UUID.
+    pub(crate) fn invalid_uuid(loc: Vec<Value>, input: String) -> Self {
+        Self {
+            kind: "uuid_parsing",
+            loc,
+            msg: "Input should be a valid UUID".to_owned(),
+            input: input.into(),
+        }
+    }
+
+    /// Creates the error for a value that is not an `expected`.
     pub(crate) fn wrong_type(expected: JsonType, loc: Vec<Value>, input: Value) -> Self {
         let (kind, name) = match expected {
             JsonType::Array => ("list_type", "list"),
@@ -47,22 +57,32 @@ impl FieldError {
             input,
         }
     }
+
+    /// Returns its location with dots: `body.connection_configuration.host`.
+    pub(crate) fn dotted_location(&self) -> String {
+        let segments: Vec<_> = self
+            .loc
+            .iter()
+            .map(|segment| {
+                segment
+                    .as_str()
+                    .map_or_else(|| segment.to_string(), str::to_owned)
+            })
+            .collect();
+        segments.join(".")
+    }
 }
 
-/// Every way in which `value`, found at `place`, is not what the validator's schema asks for.
-pub(crate) fn field_errors(
-    validator: &Validator,
-    value: &Value,
-    place: &[&str],
-) -> Vec<FieldError> {
+/// Returns every violation of the validator's schema by `value`, which is at `path` in the request.
+pub(crate) fn field_errors(validator: &Validator, value: &Value, path: &[&str]) -> Vec<FieldError> {
     validator
         .iter_errors(value)
-        .map(|error| field_error(&error, place))
+        .map(|error| field_error(&error, path))
         .collect()
 }
 
-fn field_error(error: &ValidationError<'_>, place: &[&str]) -> FieldError {
-    let mut loc: Vec<Value> = place.iter().map(|segment| Value::from(*segment)).collect();
+fn field_error(error: &ValidationError<'_>, path: &[&str]) -> FieldError {
+    let mut loc: Vec<Value> = path.iter().map(|segment| Value::from(*segment)).collect();
     loc.extend(
         error
             .instance_path()
@@ -125,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_read_as_fastapi_writes_them() {
+    fn words_errors_as_fastapi_does() {
         let schema = json!({
             "type": "object",
             "required": ["host", "port"],
@@ -176,5 +196,12 @@ mod tests {
                  "msg": "Input should be a valid string", "input": 1},
             ])
         );
+    }
+
+    #[test]
+    fn joins_locations_with_dots() {
+        let error = FieldError::missing(vec!["body".into(), "tags".into(), 1.into()], Value::Null);
+
+        assert_eq!(error.dotted_location(), "body.tags.1");
     }
 }

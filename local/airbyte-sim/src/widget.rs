@@ -1,4 +1,4 @@
-//! The page that the Embedded Widget's iframe shows.
+//! The page that the widget's iframe shows, at the address of each generation.
 
 use std::sync::Arc;
 
@@ -11,22 +11,15 @@ use crate::state::State;
 
 /// Whether a path belongs to the page.
 pub(crate) fn is_for(path: &str) -> bool {
-    path == "/embedded-widget" || path.starts_with("/embedded-widget/")
+    path == "/embedded-widget" || path == "/quick-start/widget" || path.starts_with("/widget-page/")
 }
 
 pub(crate) fn routes() -> Router<Arc<State>> {
     Router::new()
+        .route("/embedded-widget", get(page))
+        .route("/quick-start/widget", get(page))
         .route(
-            "/embedded-widget",
-            get(async || {
-                file(
-                    "text/html; charset=utf-8",
-                    include_str!("../assets/widget/page.html"),
-                )
-            }),
-        )
-        .route(
-            "/embedded-widget/page.css",
+            "/widget-page/page.css",
             get(async || {
                 file(
                     "text/css; charset=utf-8",
@@ -35,7 +28,7 @@ pub(crate) fn routes() -> Router<Arc<State>> {
             }),
         )
         .route(
-            "/embedded-widget/page.js",
+            "/widget-page/page.js",
             get(async || {
                 file(
                     "text/javascript; charset=utf-8",
@@ -43,6 +36,13 @@ pub(crate) fn routes() -> Router<Arc<State>> {
                 )
             }),
         )
+}
+
+async fn page() -> impl IntoResponse {
+    file(
+        "text/html; charset=utf-8",
+        include_str!("../assets/widget/page.html"),
+    )
 }
 
 fn file(content_type: &'static str, content: &'static str) -> impl IntoResponse {
@@ -53,7 +53,7 @@ fn file(content_type: &'static str, content: &'static str) -> impl IntoResponse 
             header::CONTENT_SECURITY_POLICY,
             "default-src 'self'; base-uri 'none'; form-action 'none'",
         ),
-        // The page's own address names the workspace.
+        // The page's address names the workspace.
         (header::REFERRER_POLICY, "no-referrer"),
     ];
     (headers, content)

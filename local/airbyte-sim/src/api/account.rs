@@ -1,4 +1,5 @@
-//! `POST /api/v1/account/applications/token`: an application's credentials for a token.
+//! `POST /api/v1/account/applications/token`: exchanges an application's credentials for a token. Both generations
+//! have it.
 
 use std::sync::Arc;
 
@@ -10,12 +11,12 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::body::{Fields, is_json};
-use super::errors;
+use super::{agents, errors};
 use crate::options::Application;
 use crate::state::State;
 
-/// What the answer calls the token's lifetime in seconds. It is not taken from the token: Airbyte has been seen to
-/// answer 900 with a token that expired after 180.
+/// The response's `expires_in`, in seconds. It does not depend on the token, because Airbyte has been seen to return 900
+/// with a token that expired after 180 seconds.
 const EXPIRES_IN: u32 = 900;
 
 pub(crate) async fn application_token(
@@ -27,21 +28,31 @@ pub(crate) async fn application_token(
     if !is_json(&headers) {
         return unauthorized();
     }
-    let mut fields = match Fields::read(&headers, &body) {
+    let organization = match agents::organization_header(&headers) {
+        Ok(organization) => organization,
+        Err(error) => return errors::unprocessable(&[error]),
+    };
+    let mut fields = match Fields::parse(&headers, &body) {
         Ok(fields) => fields,
         Err(error) => return errors::unprocessable(&[error]),
     };
     let (client_id, client_secret) = (fields.string("client_id"), fields.string("client_secret"));
     let (Some(client_id), Some(client_secret)) = (client_id, client_secret) else {
-        return errors::unprocessable(&fields.into_errors());
+        return errors::unprocessable(fields.errors());
     };
+    if organization.is_some_and(|organization| !state.has_organization(organization)) {
+        return errors::detail(StatusCode::FORBIDDEN, "Organization not found");
+    }
     match state.issue_application_token(&Application {
         client_id,
         client_secret,
     }) {
-        Some(Ok(token)) => Json(
-            json!({"access_token": token, "token_type": "Principal", "expires_in": EXPIRES_IN}),
-        )
+        Some(Ok(token)) => Json(json!({
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_in": EXPIRES_IN,
+            "organization_id": organization.or_else(|| state.sole_organization()),
+        }))
         .into_response(),
         Some(Err(_)) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         None => unauthorized(),

@@ -1,4 +1,4 @@
-//! Reading a JSON object from a request, and finding all that is wrong with it.
+//! JSON request bodies: reading their fields, and gathering all field errors.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::validation::FieldError;
 
-/// Whether the request says that its body is JSON.
+/// Whether the request's content type is JSON.
 pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let Some(Ok(content_type)) = headers
         .get(header::CONTENT_TYPE)
@@ -28,7 +28,10 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
         || (media_type.starts_with("application/") && media_type.ends_with("+json"))
 }
 
-/// The fields of a request's JSON object, read one by one; the faults are gathered on the way.
+/// An object field: its value, and its text byte for byte as it was received.
+pub(crate) type Object = (Map<String, Value>, String);
+
+/// The fields of a request's JSON object. Reading a field records its error.
 pub(crate) struct Fields {
     /// Each field's text.
     texts: HashMap<String, Box<RawValue>>,
@@ -38,10 +41,10 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// The object in `body`; the fault, if it is none.
-    pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, FieldError> {
+    /// Parses the object in `body`.
+    pub(crate) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Self, FieldError> {
         if !is_json(headers) {
-            // FastAPI hands such a body on as a string, which is then not an object.
+            // FastAPI reads such a body as a string, which is not an object.
             let input = Value::from(String::from_utf8_lossy(body));
             return Err(FieldError::wrong_type(
                 JsonType::Object,
@@ -69,9 +72,125 @@ impl Fields {
         })
     }
 
-    /// The text of the string field `name`.
+    /// Reads the required string `name`.
     pub(crate) fn string(&mut self, name: &str) -> Option<String> {
-        let value = self.value(name)?;
+        let value = self.required(name)?;
+        self.read_string(name, value)
+    }
+
+    /// Reads the string `name`, which may be absent or null.
+    pub(crate) fn optional_string(&mut self, name: &str) -> Option<String> {
+        let value = self.optional(name)?;
+        self.read_string(name, value)
+    }
+
+    /// Reads the required UUID `name`.
+    pub(crate) fn uuid(&mut self, name: &str) -> Option<Uuid> {
+        let text = self.string(name)?;
+        self.read_uuid(name, text)
+    }
+
+    /// Reads the UUID `name`, which may be absent or null.
+    pub(crate) fn optional_uuid(&mut self, name: &str) -> Option<Uuid> {
+        let text = self.optional_string(name)?;
+        self.read_uuid(name, text)
+    }
+
+    /// Reads the required object `name`.
+    pub(crate) fn object(&mut self, name: &str) -> Option<Object> {
+        let value = self.required(name)?;
+        self.read_object(name, value)
+    }
+
+    /// Reads the object `name`, which may be absent or null.
+    pub(crate) fn optional_object(&mut self, name: &str) -> Option<Object> {
+        let value = self.optional(name)?;
+        self.read_object(name, value)
+    }
+
+    /// Reads the list of strings `name`, which may be absent.
+    pub(crate) fn strings(&mut self, name: &str) -> Vec<String> {
+        match self.object.get(name).cloned() {
+            None => Vec::new(),
+            Some(Value::Array(values)) => values
+                .into_iter()
+                .enumerate()
+                .filter_map(|(index, value)| match value {
+                    Value::String(text) => Some(text),
+                    value => {
+                        let mut location = location(name);
+                        location.push(index.into());
+                        self.errors
+                            .push(FieldError::wrong_type(JsonType::String, location, value));
+                        None
+                    }
+                })
+                .collect(),
+            Some(value) => {
+                self.errors.push(FieldError::wrong_type(
+                    JsonType::Array,
+                    location(name),
+                    value,
+                ));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Reads `name`, which may be absent; any value but the `allowed` ones is an error.
+    pub(crate) fn choice(&mut self, name: &str, allowed: &[&str]) -> Option<String> {
+        let value = self.object.get(name).cloned()?;
+        if let Value::String(text) = &value
+            && allowed.contains(&text.as_str())
+        {
+            return Some(text.clone());
+        }
+        self.errors.push(FieldError {
+            kind: "enum",
+            loc: location(name),
+            msg: format!("Input should be one of {allowed:?}"),
+            input: value,
+        });
+        None
+    }
+
+    /// Records that the body as a whole is invalid.
+    pub(crate) fn reject(&mut self, message: &str) {
+        self.errors.push(FieldError {
+            kind: "value_error",
+            loc: vec!["body".into()],
+            msg: format!("Value error, {message}"),
+            input: self.object.clone(),
+        });
+    }
+
+    /// Records that the field `name` is required.
+    pub(crate) fn missing(&mut self, name: &str) {
+        self.errors
+            .push(FieldError::missing(location(name), self.object.clone()));
+    }
+
+    /// Returns the errors of the fields that were read.
+    pub(crate) fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+
+    fn required(&mut self, name: &str) -> Option<Value> {
+        let value = self.object.get(name).cloned();
+        if value.is_none() {
+            self.missing(name);
+        }
+        value
+    }
+
+    fn optional(&self, name: &str) -> Option<Value> {
+        self.object
+            .get(name)
+            .filter(|value| !value.is_null())
+            .cloned()
+    }
+
+    fn read_string(&mut self, name: &str, value: Value) -> Option<String> {
         if let Value::String(text) = value {
             return Some(text);
         }
@@ -83,24 +202,16 @@ impl Fields {
         None
     }
 
-    /// The UUID in the string field `name`.
-    pub(crate) fn uuid(&mut self, name: &str) -> Option<Uuid> {
-        let text = self.string(name)?;
+    fn read_uuid(&mut self, name: &str, text: String) -> Option<Uuid> {
         let uuid = Uuid::try_parse(&text).ok();
         if uuid.is_none() {
-            self.errors.push(FieldError {
-                kind: "uuid_parsing",
-                loc: location(name),
-                msg: "Input should be a valid UUID".to_owned(),
-                input: text.into(),
-            });
+            self.errors
+                .push(FieldError::invalid_uuid(location(name), text));
         }
         uuid
     }
 
-    /// The object field `name`, and its text exactly as it came.
-    pub(crate) fn object(&mut self, name: &str) -> Option<(Map<String, Value>, String)> {
-        let value = self.value(name)?;
+    fn read_object(&mut self, name: &str, value: Value) -> Option<Object> {
         let Value::Object(object) = value else {
             self.errors.push(FieldError::wrong_type(
                 JsonType::Object,
@@ -110,20 +221,6 @@ impl Fields {
             return None;
         };
         Some((object, self.texts.get(name)?.get().to_owned()))
-    }
-
-    /// Whatever is wrong with the fields that were read.
-    pub(crate) fn into_errors(self) -> Vec<FieldError> {
-        self.errors
-    }
-
-    fn value(&mut self, name: &str) -> Option<Value> {
-        let value = self.object.get(name).cloned();
-        if value.is_none() {
-            self.errors
-                .push(FieldError::missing(location(name), self.object.clone()));
-        }
-        value
     }
 }
 
@@ -141,12 +238,16 @@ mod tests {
         HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))])
     }
 
-    fn read(body: &str) -> Result<Fields, FieldError> {
-        Fields::read(&headers("application/json"), body.as_bytes())
+    fn parse(body: &str) -> Result<Fields, FieldError> {
+        Fields::parse(&headers("application/json"), body.as_bytes())
+    }
+
+    fn kinds(fields: &Fields) -> Vec<&'static str> {
+        fields.errors().iter().map(|error| error.kind).collect()
     }
 
     #[test]
-    fn json_is_recognised_by_its_content_type() {
+    fn detects_json_by_content_type() {
         for content_type in [
             "application/json",
             "Application/JSON; charset=utf-8",
@@ -166,44 +267,66 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
-        let kind = |body| read(body).err().unwrap().kind;
+    fn rejects_bodies_that_are_not_objects() {
+        let kind = |body| parse(body).err().unwrap().kind;
 
         assert_eq!(kind("{"), "json_invalid");
         assert_eq!(kind(""), "json_invalid");
         assert_eq!(kind("[]"), "dict_type");
         assert_eq!(
-            Fields::read(&HeaderMap::new(), b"{}").err().unwrap().kind,
+            Fields::parse(&HeaderMap::new(), b"{}").err().unwrap().kind,
             "dict_type"
         );
     }
 
     #[test]
-    fn an_objects_text_is_kept_as_it_came() {
+    fn keeps_text_of_objects() {
         let text = r#"{ "big" : 123456789012345678901234567890, "e": 1.0e2, "e": "\u00e4" }"#;
-        let mut fields = read(&format!(r#"{{"configuration": {text} }}"#)).unwrap();
+        let mut fields = parse(&format!(r#"{{"configuration": {text} }}"#)).unwrap();
 
         assert_eq!(fields.object("configuration").unwrap().1, text);
-        assert_eq!(fields.into_errors(), []);
+        assert_eq!(fields.errors(), []);
     }
 
     #[test]
-    fn every_fault_is_gathered() {
-        let mut fields = read(r#"{"a": 1, "b": "x", "c": []}"#).unwrap();
+    fn gathers_all_errors() {
+        let mut fields = parse(r#"{"a": 1, "b": "x", "c": [], "e": [1], "f": "some"}"#).unwrap();
 
         assert_eq!(
             (fields.string("a"), fields.uuid("b"), fields.uuid("d")),
             (None, None, None)
         );
         assert!(fields.object("c").is_none());
-        let kinds: Vec<_> = fields
-            .into_errors()
-            .into_iter()
-            .map(|error| error.kind)
-            .collect();
+        assert_eq!(fields.strings("e"), Vec::<String>::new());
+        assert_eq!(fields.strings("a"), Vec::<String>::new());
+        assert_eq!(fields.choice("f", &["all", "any"]), None);
+        fields.reject("a or b is required");
         assert_eq!(
-            kinds,
-            ["string_type", "uuid_parsing", "missing", "dict_type"]
+            kinds(&fields),
+            [
+                "string_type",
+                "uuid_parsing",
+                "missing",
+                "dict_type",
+                "string_type",
+                "list_type",
+                "enum",
+                "value_error"
+            ]
         );
+    }
+
+    #[test]
+    fn optional_fields_may_be_absent_or_null() {
+        let mut fields = parse(r#"{"a": null}"#).unwrap();
+
+        for name in ["a", "b"] {
+            assert_eq!(fields.optional_string(name), None);
+            assert_eq!(fields.optional_uuid(name), None);
+            assert!(fields.optional_object(name).is_none());
+        }
+        assert_eq!(fields.strings("b"), Vec::<String>::new());
+        assert_eq!(fields.choice("b", &["all"]), None);
+        assert_eq!(fields.errors(), []);
     }
 }

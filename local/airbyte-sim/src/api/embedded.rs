@@ -1,82 +1,199 @@
-//! `POST /api/v1/embedded/widget_token`: a token for one user, and the widget's address.
+//! The `embedded` generation: widget tokens, and sources.
+
+#![expect(
+    clippy::result_large_err,
+    reason = "the error is a response, which is returned at once"
+)]
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
-use serde_json::json;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::body::Fields;
-use super::{bearer_token, errors};
-use crate::state::{Principal, State};
+use super::widget_token::{WidgetToken, widget_query};
+use super::{authenticate, errors, toggle_slash};
+use crate::clock;
+use crate::source::Source;
+use crate::state::{Principal, State, lock};
+use crate::template::Mode;
 
-/// What is escaped in a query value: all but the unreserved characters of RFC 3986.
-const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
-/// What the widget is started with; base64 of its JSON is the opaque token.
-#[derive(Serialize)]
-struct WidgetToken {
-    token: String,
-    #[serde(rename = "widgetUrl")]
-    widget_url: String,
+pub(super) fn routes() -> Router<Arc<State>> {
+    Router::new()
+        .route("/api/v1/embedded/widget_token", post(create_widget_token))
+        .route(
+            "/api/v1/integrations/sources/",
+            get(list_sources).post(create_source),
+        )
+        .route(
+            "/api/v1/integrations/sources",
+            get(toggle_slash).post(toggle_slash),
+        )
 }
 
-pub(crate) async fn widget_token(
+async fn create_widget_token(
     extract::State(state): extract::State<Arc<State>>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    match bearer_token(&headers).and_then(|token| state.bearer(token)) {
+    match authenticate(&state, &headers) {
         Some(Principal::Organization) => {}
         Some(Principal::EndUser { .. }) => {
             return forbidden("An organization admin's token is required.");
         }
         None => return errors::micronaut(StatusCode::UNAUTHORIZED, "Unauthorized", uri.path()),
     }
-    let mut fields = match Fields::read(&headers, &body) {
+    let mut fields = match Fields::parse(&headers, &body) {
         Ok(fields) => fields,
         Err(error) => return errors::unprocessable(&[error]),
     };
-    let external_user = fields.string("externalUserId");
-    let organization = fields.uuid("organizationId");
+    let external_user_id = fields.string("externalUserId");
+    let organization_id = fields.uuid("organizationId");
     let allowed_origin = fields.string("allowedOrigin");
-    let (Some(external_user), Some(organization), Some(allowed_origin)) =
-        (external_user, organization, allowed_origin)
+    let (Some(external_user_id), Some(organization_id), Some(allowed_origin)) =
+        (external_user_id, organization_id, allowed_origin)
     else {
-        return errors::unprocessable(&fields.into_errors());
+        return errors::unprocessable(fields.errors());
     };
-    if !state.has_organization(organization) {
+    if !state.has_organization(organization_id) {
         return forbidden("The organization is not entitled to Airbyte Embedded.");
     }
-    let workspace = state.find_or_create_workspace(organization, &external_user);
-    let Ok(token) = state.issue_scoped_token(workspace, &external_user) else {
+    let Ok(workspace) = state
+        .find_or_create_workspace(organization_id, &external_user_id, None)
+        .await
+    else {
+        return errors::uncaught_exception(
+            "java.lang.IllegalStateException",
+            &format!(
+                "Found multiple workspaces with the same name: {external_user_id}. This is unexpected!"
+            ),
+        );
+    };
+    let Ok(token) = state.issue_scoped_token(workspace.id, &external_user_id) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let widget_url = format!(
-        "{}/embedded-widget?workspaceId={workspace}&allowedOrigin={}",
-        state.cloud_url,
-        utf8_percent_encode(&allowed_origin, QUERY_VALUE)
-    );
-    let widget_token = WidgetToken { token, widget_url };
+    let query = widget_query(workspace.id, &allowed_origin).finish();
+    let widget_token = WidgetToken {
+        token,
+        widget_url: format!("{}/embedded-widget?{query}", state.cloud_url),
+    };
     if has_parameter(uri.query(), "debug") {
         return Json(widget_token).into_response();
     }
-    match serde_json::to_vec(&widget_token) {
-        Ok(widget_token) => Json(json!({"token": STANDARD.encode(widget_token)})).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    widget_token.into_opaque_response()
+}
+
+/// Lists the sources of the user's own workspace.
+async fn list_sources(
+    extract::State(state): extract::State<Arc<State>>,
+    headers: HeaderMap,
+) -> Response {
+    let workspace_id = match end_user(&state, &headers) {
+        Ok((workspace_id, _)) => workspace_id,
+        Err(response) => return response,
+    };
+    let sources: Vec<Value> = lock(&state.sources)
+        .iter()
+        .filter(|source| source.workspace_id == workspace_id)
+        .map(describe)
+        .collect();
+    Json(json!({"data": sources})).into_response()
+}
+
+async fn create_source(
+    extract::State(state): extract::State<Arc<State>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let (own_workspace, external_user_id) = match end_user(&state, &headers) {
+        Ok(end_user) => end_user,
+        Err(response) => return response,
+    };
+    let mut fields = match Fields::parse(&headers, &body) {
+        Ok(fields) => fields,
+        Err(error) => return errors::unprocessable(&[error]),
+    };
+    let workspace_id = fields.uuid("workspace_id");
+    let template_id = fields.uuid("source_config_template_id");
+    let configuration = fields.object("connection_configuration");
+    let (Some(workspace_id), Some(template_id), Some((configuration, text))) =
+        (workspace_id, template_id, configuration)
+    else {
+        return errors::unprocessable(fields.errors());
+    };
+    if workspace_id != own_workspace {
+        return errors::detail(
+            StatusCode::FORBIDDEN,
+            "The token is not valid for this workspace",
+        );
     }
+    let Some(template) = state
+        .template(template_id)
+        .filter(|template| template.mode == Mode::Replication)
+    else {
+        return unknown_template();
+    };
+    let field_errors = template.validate(configuration, &["body", "connection_configuration"]);
+    if !field_errors.is_empty() {
+        return errors::unprocessable(&field_errors);
+    }
+    let id = Uuid::new_v4();
+    let source = Source {
+        id,
+        name: format!("{} - {id}", template.name),
+        workspace_id,
+        source_config_template_id: template.id,
+        external_user_id,
+        connection_configuration: text,
+        credentials: None,
+        environment: None,
+        created_at: clock::rfc3339(),
+    };
+    let response = (StatusCode::CREATED, Json(describe(&source))).into_response();
+    lock(&state.sources).push(source);
+    response
+}
+
+/// Describes a source without its configuration, which contains secrets.
+fn describe(source: &Source) -> Value {
+    json!({
+        "id": source.id,
+        "name": source.name,
+        "workspace_id": source.workspace_id,
+        "source_config_template_id": source.source_config_template_id,
+        "created_at": source.created_at,
+        "updated_at": source.created_at,
+    })
+}
+
+/// Returns the workspace and the ID of the end user who sent the request.
+fn end_user(state: &State, headers: &HeaderMap) -> Result<(Uuid, String), Response> {
+    match authenticate(state, headers) {
+        Some(Principal::EndUser {
+            workspace_id,
+            external_user_id,
+        }) => Ok((workspace_id, external_user_id)),
+        Some(Principal::Organization) => Err(errors::detail(
+            StatusCode::FORBIDDEN,
+            "A user-scoped token is required",
+        )),
+        None => Err(unauthorized()),
+    }
+}
+
+pub(super) fn unauthorized() -> Response {
+    errors::detail(StatusCode::UNAUTHORIZED, "Invalid or expired token")
+}
+
+pub(super) fn unknown_template() -> Response {
+    errors::detail(StatusCode::NOT_FOUND, "Source template not found")
 }
 
 fn forbidden(detail: &str) -> Response {
@@ -85,10 +202,7 @@ fn forbidden(detail: &str) -> Response {
 
 /// Whether the query has a parameter of this name, with or without a value.
 fn has_parameter(query: Option<&str>, name: &str) -> bool {
-    query
-        .unwrap_or_default()
-        .split('&')
-        .any(|pair| pair.split('=').next() == Some(name))
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes()).any(|(known, _)| known == name)
 }
 
 #[cfg(test)]
@@ -96,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parameter_needs_no_value() {
+    fn finds_parameters_without_values() {
         for query in ["debug", "debug=", "a=b&debug=true"] {
             assert!(has_parameter(Some(query), "debug"), "{query}");
         }
@@ -104,13 +218,5 @@ mod tests {
             assert!(!has_parameter(Some(query), "debug"), "{query}");
         }
         assert!(!has_parameter(None, "debug"));
-    }
-
-    #[test]
-    fn an_origin_is_escaped_as_in_the_documented_sample() {
-        assert_eq!(
-            utf8_percent_encode("https://api.airbyte.ai", QUERY_VALUE).to_string(),
-            "https%3A%2F%2Fapi.airbyte.ai"
-        );
     }
 }

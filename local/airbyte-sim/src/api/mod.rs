@@ -1,20 +1,21 @@
-//! Airbyte's own API: the routes, and what they have in common.
+//! Airbyte's API: the routes, and what the generations share.
 
 mod account;
+mod agents;
 mod body;
 mod embedded;
 mod errors;
-mod integrations;
+mod templates;
+mod widget_token;
 
 use std::sync::Arc;
 
 use axum::Router;
-
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use crate::state::State;
+use crate::state::{Principal, State};
 
 /// The routes of Airbyte's API.
 pub(crate) fn routes() -> Router<Arc<State>> {
@@ -24,51 +25,56 @@ pub(crate) fn routes() -> Router<Arc<State>> {
             post(account::application_token),
         )
         .route(
-            "/api/v1/embedded/widget_token",
-            post(embedded::widget_token),
-        )
-        .route(
-            "/api/v1/integrations/sources/",
-            get(integrations::list_sources).post(integrations::create_source),
+            "/api/v1/integrations/templates/sources",
+            get(templates::list),
         )
         .route(
             "/api/v1/integrations/templates/sources/",
-            get(integrations::list_templates),
+            get(templates::list_embedded),
         )
         .route(
             "/api/v1/integrations/templates/sources/{id}",
-            get(integrations::get_template),
+            get(templates::show),
         )
-        .route(
-            "/api/v1/integrations/sources",
-            get(with_slash).post(with_slash),
-        )
-        .route("/api/v1/integrations/templates/sources", get(with_slash))
+        .merge(embedded::routes())
+        .merge(agents::routes())
         .method_not_allowed_fallback(async || {
             errors::detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
         })
-        .fallback(async || errors::detail(StatusCode::NOT_FOUND, "Not Found"))
+        .fallback(async || not_found())
 }
 
-/// Sends a client that forgot the trailing slash to the path that has it, as FastAPI does.
-async fn with_slash(uri: Uri) -> Response {
+/// The response to a request for an unknown path, and for one of a generation that is switched off.
+pub(crate) fn not_found() -> Response {
+    errors::detail(StatusCode::NOT_FOUND, "Not Found")
+}
+
+/// Redirects to the path that differs in its trailing slash, as FastAPI does.
+async fn toggle_slash(uri: Uri) -> Response {
+    let path = uri.path();
+    let path = path
+        .strip_suffix('/')
+        .map_or_else(|| format!("{path}/"), str::to_owned);
     let query = uri
         .query()
         .map(|query| format!("?{query}"))
         .unwrap_or_default();
     (
         StatusCode::TEMPORARY_REDIRECT,
-        [(header::LOCATION, format!("{}/{query}", uri.path()))],
+        [(header::LOCATION, format!("{path}{query}"))],
     )
         .into_response()
 }
 
-/// The token of an `Authorization: Principal` header.
-fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+/// Returns the principal of the request's bearer token.
+fn authenticate(state: &State, headers: &HeaderMap) -> Option<Principal> {
     let (scheme, token) = headers
         .get(header::AUTHORIZATION)?
         .to_str()
         .ok()?
         .split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return None;
+    }
+    state.authenticate(token)
 }

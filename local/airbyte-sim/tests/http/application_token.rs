@@ -23,7 +23,7 @@ async fn token(airbyte: &Airbyte) -> String {
 }
 
 #[tokio::test]
-async fn an_applications_credentials_give_a_token_for_the_organization() {
+async fn exchanges_credentials_for_token() {
     let airbyte = airbyte().await;
 
     let token = token(&airbyte).await;
@@ -38,19 +38,19 @@ async fn an_applications_credentials_give_a_token_for_the_organization() {
 }
 
 #[tokio::test]
-async fn expires_in_says_900_whenever_the_token_expires() {
+async fn returns_constant_expires_in() {
     let airbyte = airbyte().await;
     airbyte.set_application_token_lifetime(Duration::from_mins(3));
     let before = unix_seconds();
 
-    let answer = token_request("dev-client-secret")
+    let body = token_request("dev-client-secret")
         .send(&airbyte)
         .await
         .json();
 
-    assert_eq!(answer["token_type"], "Principal");
-    assert_eq!(answer["expires_in"], 900);
-    let expiry = claims(answer["access_token"].as_str().unwrap())["exp"]
+    assert_eq!(body["token_type"], "Bearer");
+    assert_eq!(body["expires_in"], 900);
+    let expiry = claims(body["access_token"].as_str().unwrap())["exp"]
         .as_u64()
         .unwrap();
     assert!(
@@ -60,7 +60,7 @@ async fn expires_in_says_900_whenever_the_token_expires() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_refused() {
+async fn rejects_wrong_credentials() {
     let airbyte = airbyte().await;
 
     let reply = token_request("guessed").send(&airbyte).await;
@@ -72,7 +72,7 @@ async fn wrong_credentials_are_refused() {
 }
 
 #[tokio::test]
-async fn a_form_is_refused() {
+async fn rejects_forms() {
     let airbyte = airbyte().await;
 
     let reply = Request::post(PATH)
@@ -85,7 +85,7 @@ async fn a_form_is_refused() {
 }
 
 #[tokio::test]
-async fn missing_credentials_are_named() {
+async fn names_missing_credentials() {
     let airbyte = airbyte().await;
 
     let reply = Request::post(PATH).json(&json!({})).send(&airbyte).await;
@@ -102,7 +102,7 @@ async fn missing_credentials_are_named() {
 }
 
 #[tokio::test]
-async fn an_application_can_be_replaced() {
+async fn replaces_applications() {
     let airbyte = airbyte().await;
     let before = token(&airbyte).await;
 
@@ -127,7 +127,7 @@ async fn an_application_can_be_replaced() {
 }
 
 #[tokio::test]
-async fn a_token_is_refused_once_it_has_expired_or_been_revoked() {
+async fn rejects_expired_and_revoked_tokens() {
     let airbyte = airbyte().await;
     let revoked = token(&airbyte).await;
     airbyte.revoke_application_tokens();

@@ -1,4 +1,4 @@
-//! An HTTP client that shows what was on the connection, and how the connection ended.
+//! An HTTP client that exposes the bytes of a connection and how it ended.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -40,7 +40,7 @@ impl Request {
         self
     }
 
-    /// The same request with `token` in place of any it had.
+    /// Replaces the bearer token.
     pub(crate) fn bearer(mut self, token: &str) -> Self {
         self.headers.retain(|(name, _)| name != "authorization");
         self.header("authorization", &format!("Bearer {token}"))
@@ -58,7 +58,7 @@ impl Request {
             .body(body.to_string())
     }
 
-    /// Sends it on a connection of its own; the whole answer must come.
+    /// Sends it on a new connection, and requires a whole response.
     pub(crate) async fn send(&self, airbyte: &Airbyte) -> Reply {
         let received = self
             .clone()
@@ -73,12 +73,12 @@ impl Request {
         Reply::parse(&received.bytes)
     }
 
-    /// Sends it on a connection of its own, and gives the answer's status.
+    /// Sends it on a new connection, and returns the response's status.
     pub(crate) async fn status(&self, airbyte: &Airbyte) -> u16 {
         self.send(airbyte).await.status
     }
 
-    /// Sends it on a connection of its own, and gives whatever comes until the connection ends.
+    /// Sends it on a new connection, and returns everything until the connection ends.
     pub(crate) async fn receive(&self, airbyte: &Airbyte) -> Received {
         let mut connection = Connection::open(airbyte).await.unwrap();
         connection.write(self).await;
@@ -100,11 +100,11 @@ impl Request {
     }
 }
 
-/// What came on a connection.
+/// What was received on a connection.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) bytes: Vec<u8>,
-    /// How it ended: closed in good order, or not.
+    /// How it ended: closed, or with an error.
     pub(crate) end: Result<(), io::ErrorKind>,
 }
 
@@ -125,13 +125,13 @@ impl Connection {
         self.0.write_all(bytes).await.unwrap();
     }
 
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads the response.
     pub(crate) async fn send(&mut self, request: &Request) -> Reply {
         self.write(request).await;
         self.read_reply().await
     }
 
-    /// Reads one answer, as long as its `content-length` says.
+    /// Reads one response, of the length in `content-length`.
     pub(crate) async fn read_reply(&mut self) -> Reply {
         let mut bytes = Vec::new();
         while !bytes.ends_with(b"\r\n\r\n") {
@@ -155,7 +155,7 @@ impl Connection {
         Received { bytes, end }
     }
 
-    /// Whatever the next read gives; nothing at all if the connection ended.
+    /// Reads once; returns nothing if the connection has ended.
     pub(crate) async fn read_some(&mut self) -> Vec<u8> {
         let mut bytes = vec![0; 1 << 16];
         let read = self.0.read(&mut bytes).await.unwrap();
@@ -164,7 +164,7 @@ impl Connection {
     }
 }
 
-/// A whole answer.
+/// A whole response.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,

@@ -1,4 +1,4 @@
-//! Where it listens, what it counts, and how it stops.
+//! Listening, the request log, and stopping.
 
 use std::io::ErrorKind;
 
@@ -8,7 +8,7 @@ use crate::client::{Connection, Request};
 use crate::{ORGANIZATION, airbyte, widget_token_request};
 
 #[tokio::test]
-async fn it_listens_on_loopback_only() {
+async fn listens_on_loopback_only() {
     let options = Options {
         address: ([0, 0, 0, 0], 0).into(),
         ..Options::default()
@@ -20,7 +20,7 @@ async fn it_listens_on_loopback_only() {
 }
 
 #[tokio::test]
-async fn the_journal_has_every_request_with_its_connection() {
+async fn logs_requests_with_their_connection() {
     let airbyte = airbyte().await;
     let mut connection = Connection::open(&airbyte).await.unwrap();
     connection.send(&widget_token_request("alice")).await;
@@ -74,7 +74,7 @@ async fn the_journal_has_every_request_with_its_connection() {
 }
 
 #[tokio::test]
-async fn it_can_refuse_connections_and_accept_them_again() {
+async fn refuses_and_accepts_connections() {
     let airbyte = airbyte().await;
     let mut open = Connection::open(&airbyte).await.unwrap();
     open.send(&widget_token_request("alice")).await;
@@ -92,7 +92,7 @@ async fn it_can_refuse_connections_and_accept_them_again() {
 }
 
 #[tokio::test]
-async fn refusing_and_accepting_twice_changes_nothing() {
+async fn refusing_and_accepting_are_idempotent() {
     let airbyte = airbyte().await;
 
     airbyte.refuse_connections().await.unwrap();
@@ -108,11 +108,11 @@ async fn refusing_and_accepting_twice_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_that_speaks_tls_is_turned_away() {
+async fn rejects_tls_clients() {
     let airbyte = airbyte().await;
     let mut connection = Connection::open(&airbyte).await.unwrap();
 
-    // How the record with a client's first message begins: a handshake, TLS 1.0, 512 bytes.
+    // The start of a record with a client hello: a handshake, TLS 1.0, 512 bytes.
     connection
         .write_bytes(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01])
         .await;
@@ -123,7 +123,7 @@ async fn a_client_that_speaks_tls_is_turned_away() {
 }
 
 #[tokio::test]
-async fn it_stops_when_it_is_dropped() {
+async fn stops_when_dropped() {
     let airbyte = airbyte().await;
     let mut open = Connection::open(&airbyte).await.unwrap();
     open.send(&widget_token_request("alice")).await;

@@ -1,19 +1,23 @@
-//! The stand-in's own interface, `/_sim/`.
+//! The control API, `/_sim/`.
 
+use airbyte_sim::ErrorShape;
 use serde_json::json;
 
 use crate::client::Request;
-use crate::{FAKER, Session, airbyte, application_token, widget_token_request};
+use crate::{
+    FAKER, ORGANIZATION, Session, agents_widget_token_request, airbyte, application_token,
+    widget_token_request,
+};
 
 #[tokio::test]
-async fn it_says_that_it_serves() {
+async fn reports_health() {
     let reply = Request::get("/_sim/health").send(&airbyte().await).await;
 
     assert_eq!((reply.status, reply.json()), (200, json!({"status": "ok"})));
 }
 
 #[tokio::test]
-async fn the_journal_can_be_read_and_cleared() {
+async fn returns_and_clears_request_log() {
     let airbyte = airbyte().await;
     Request::post("/nowhere?a=b")
         .header("x-test", "1")
@@ -63,7 +67,7 @@ async fn the_journal_can_be_read_and_cleared() {
 }
 
 #[tokio::test]
-async fn faults_can_be_ordered_and_taken_back() {
+async fn injects_and_clears_faults() {
     let airbyte = airbyte().await;
     let fault =
         json!({"route": "widget-token", "kind": {"respond": {"status": 503, "body": "no"}}});
@@ -90,7 +94,7 @@ async fn faults_can_be_ordered_and_taken_back() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_not_understood_changes_nothing() {
+async fn rejects_invalid_faults() {
     let airbyte = airbyte().await;
     let fault = json!({"route": "any", "kind": {"respond": {"status": 503, "body_base64": "?"}}});
 
@@ -107,7 +111,7 @@ async fn an_order_that_is_not_understood_changes_nothing() {
 }
 
 #[tokio::test]
-async fn sources_are_shown_with_their_configuration() {
+async fn returns_sources_with_configuration() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
     let created = alice
@@ -127,13 +131,15 @@ async fn sources_are_shown_with_their_configuration() {
             "source_config_template_id": FAKER,
             "external_user_id": "alice",
             "connection_configuration": r#"{"count":  1.0e0}"#,
+            "credentials": null,
+            "environment": null,
             "created_at": created["created_at"],
         }])
     );
 }
 
 #[tokio::test]
-async fn settings_can_be_changed() {
+async fn changes_settings() {
     let airbyte = airbyte().await;
     let change = async |settings| {
         Request::new("PUT", "/_sim/settings")
@@ -180,7 +186,7 @@ async fn settings_can_be_changed() {
 }
 
 #[tokio::test]
-async fn settings_that_are_unknown_are_refused() {
+async fn rejects_unknown_settings() {
     let reply = Request::new("PUT", "/_sim/settings")
         .json(&json!({"lifetime": 1}))
         .send(&airbyte().await)
@@ -191,7 +197,7 @@ async fn settings_that_are_unknown_are_refused() {
 }
 
 #[tokio::test]
-async fn tokens_can_be_revoked() {
+async fn revokes_tokens() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
     let application = json!({"client_id": "dev-client-id", "client_secret": "dev-client-secret"});
@@ -234,7 +240,7 @@ async fn tokens_can_be_revoked() {
 }
 
 #[tokio::test]
-async fn it_is_not_in_the_journal_and_suffers_no_fault() {
+async fn is_neither_logged_nor_failed() {
     let airbyte = airbyte().await;
     let fault = json!({"route": "any", "kind": {"respond": {"status": 503}}});
     Request::post("/_sim/faults")
@@ -244,4 +250,93 @@ async fn it_is_not_in_the_journal_and_suffers_no_fault() {
 
     assert_eq!(Request::get("/_sim/health").status(&airbyte).await, 200);
     assert!(airbyte.requests().is_empty());
+}
+
+#[tokio::test]
+async fn injects_error_shapes_by_name() {
+    let airbyte = airbyte().await;
+    let shapes = Request::get("/_sim/error-shapes")
+        .send(&airbyte)
+        .await
+        .json();
+    let shapes = shapes.as_array().unwrap();
+    assert_eq!(shapes.len(), ErrorShape::ALL.len());
+
+    for shape in shapes {
+        let fault = json!({"route": "widget-token", "times": 1, "kind": {"error": shape["name"]}});
+        assert_eq!(
+            Request::post("/_sim/faults")
+                .json(&fault)
+                .status(&airbyte)
+                .await,
+            204
+        );
+
+        let reply = widget_token_request("alice").send(&airbyte).await;
+
+        assert_eq!(
+            (json!(reply.status), json!(reply.text())),
+            (shape["status"].clone(), shape["body"].clone()),
+            "{shape}"
+        );
+    }
+    let unknown = json!({"route": "any", "kind": {"error": "unknown"}});
+    let reply = Request::post("/_sim/faults")
+        .json(&unknown)
+        .send(&airbyte)
+        .await;
+    assert_eq!(
+        (reply.status, reply.text()),
+        (
+            422,
+            "Unknown error shape. GET /_sim/error-shapes lists them."
+        )
+    );
+}
+
+#[tokio::test]
+async fn returns_workspaces() {
+    let airbyte = airbyte().await;
+    let alice = Session::of(&airbyte, "alice").await;
+
+    let workspaces = Request::get("/_sim/workspaces").send(&airbyte).await.json();
+
+    assert_eq!(
+        workspaces,
+        json!([{
+            "id": alice.workspace,
+            "organization_id": ORGANIZATION,
+            "name": "alice",
+            "region_id": null,
+            "created_at": airbyte.workspaces()[0].created_at,
+        }])
+    );
+}
+
+#[tokio::test]
+async fn changes_generations_bearer_and_creation_time() {
+    let airbyte = airbyte().await;
+    let change = async |settings| {
+        Request::new("PUT", "/_sim/settings")
+            .json(&settings)
+            .status(&airbyte)
+            .await
+    };
+    let settings = json!({"generations": ["agents"], "sources_bearer": "organization", "workspace_creation_ms": 500});
+
+    assert_eq!(change(settings).await, 204);
+
+    assert_eq!(widget_token_request("alice").status(&airbyte).await, 404);
+    let mint = agents_widget_token_request("alice");
+    tokio::join!(mint.status(&airbyte), mint.status(&airbyte));
+    assert_eq!(airbyte.workspaces().len(), 2);
+    let bob = Session::of_agents(&airbyte, "bob").await;
+    let create = Request::post("/api/v1/integrations/connectors").bearer(&bob.token);
+    assert_eq!(create.status(&airbyte).await, 403);
+    for invalid in [
+        json!({"generations": ["next"]}),
+        json!({"sources_bearer": "none"}),
+    ] {
+        assert_eq!(change(invalid).await, 422);
+    }
 }

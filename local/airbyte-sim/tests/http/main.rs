@@ -1,4 +1,4 @@
-//! The stand-in as its clients see it: over HTTP, on real connections.
+//! The simulator as its clients see it: over HTTP, on real connections.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,13 +10,18 @@
 mod application_token;
 mod client;
 mod connections;
+mod connectors;
 mod control;
-mod faults;
+mod description;
+mod fault_injection;
+mod generations;
 mod program;
+mod scoped_token;
 mod sources;
 mod templates;
 mod widget_page;
 mod widget_token;
+mod workspaces;
 
 use airbyte_sim::{Airbyte, Options};
 use base64::Engine;
@@ -27,13 +32,14 @@ use serde_json::{Value, json};
 const ORGANIZATION: &str = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";
 const POSTGRES: &str = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e01";
 const FAKER: &str = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e02";
+const HELPDESK: &str = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e03";
 
-/// A stand-in with the default options.
+/// Starts a simulator with the default options.
 async fn airbyte() -> Airbyte {
     Airbyte::start(Options::default()).await.unwrap()
 }
 
-/// A request for `user`'s widget token, as an organization's backend sends it.
+/// A request for `user`'s widget token in the `embedded` generation.
 fn widget_token_request(user: &str) -> Request {
     Request::post("/api/v1/embedded/widget_token")
         .bearer("dev-organization-token")
@@ -44,16 +50,40 @@ fn widget_token_request(user: &str) -> Request {
         }))
 }
 
-/// What a widget token holds: the scoped token and the workspace that it is for.
+/// A request for `user`'s widget token in the `agents` generation.
+fn agents_widget_token_request(user: &str) -> Request {
+    agents_post("/api/v1/account/applications/widget-token").json(&json!({
+        "workspace_name": user,
+        "allowed_origin": "https://app.example.com",
+    }))
+}
+
+/// A request with the organization's token and its ID.
+fn agents_post(path: &str) -> Request {
+    Request::post(path)
+        .bearer("dev-organization-token")
+        .header("x-organization-id", ORGANIZATION)
+}
+
+/// A scoped token and its workspace.
 struct Session {
     token: String,
     workspace: String,
 }
 
 impl Session {
-    /// A session of `user`.
+    /// Mints a session for `user`.
     async fn of(airbyte: &Airbyte, user: &str) -> Self {
-        let reply = widget_token_request(user).send(airbyte).await;
+        Self::mint(airbyte, &widget_token_request(user)).await
+    }
+
+    /// Mints a session for `user` in the `agents` generation.
+    async fn of_agents(airbyte: &Airbyte, user: &str) -> Self {
+        Self::mint(airbyte, &agents_widget_token_request(user)).await
+    }
+
+    async fn mint(airbyte: &Airbyte, request: &Request) -> Self {
+        let reply = request.send(airbyte).await;
         assert_eq!(reply.status, 200, "{reply:?}");
         let token = opaque(&reply)["token"].as_str().unwrap().to_owned();
         let workspace = claims(&token)["io.airbyte.auth.workspace_scope"]["workspaceId"]
@@ -63,7 +93,7 @@ impl Session {
         Self { token, workspace }
     }
 
-    /// A request to create a source in the session's own workspace, with `configuration` as it is.
+    /// A request to create a source in the session's workspace, with `configuration` verbatim.
     fn create(&self, template: &str, configuration: &str) -> Request {
         let body = format!(
             r#"{{"workspace_id": "{}", "source_config_template_id": "{template}", "connection_configuration": {configuration}}}"#,
@@ -76,7 +106,18 @@ impl Session {
     }
 }
 
-/// The token that an application's credentials give.
+/// Returns the `errors` of a reply in the `agents` generation's shape: fields and error codes.
+fn agents_errors(reply: &Reply) -> Value {
+    let errors = reply.json()["errors"].take();
+    errors
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| json!([error["field"], error["error_code"]]))
+        .collect()
+}
+
+/// Exchanges an application's credentials for a token.
 async fn application_token(airbyte: &Airbyte, credentials: &Value) -> String {
     let reply = Request::post("/api/v1/account/applications/token")
         .json(credentials)
@@ -86,24 +127,24 @@ async fn application_token(airbyte: &Airbyte, credentials: &Value) -> String {
     reply.json()["access_token"].as_str().unwrap().to_owned()
 }
 
-/// Where the faults in a 422 reply are, as fields of the body, and of what type.
-fn faults(reply: &Reply) -> Value {
+/// Returns the fields of a 422 reply, and the type of each error.
+fn field_errors(reply: &Reply) -> Value {
     let detail = reply.json()["detail"].take();
     detail
         .as_array()
         .unwrap()
         .iter()
-        .map(|fault| json!([fault["loc"][1], fault["type"]]))
+        .map(|error| json!([error["loc"][1], error["type"]]))
         .collect()
 }
 
-/// What the opaque token in the reply to a widget token's request holds.
+/// Decodes the opaque token of a reply.
 fn opaque(reply: &Reply) -> Value {
     let token = reply.json()["token"].as_str().unwrap().to_owned();
     serde_json::from_slice(&STANDARD.decode(token).unwrap()).unwrap()
 }
 
-/// The claims of a JWT.
+/// Decodes the claims of a JWT.
 fn claims(token: &str) -> Value {
     let claims = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()

@@ -22,7 +22,7 @@ impl Running {
         Self { child, stdout }
     }
 
-    /// The address in the line that says where it listens.
+    /// Reads the address from the line that it prints.
     fn address(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
@@ -32,7 +32,7 @@ impl Running {
             .to_owned()
     }
 
-    /// Ends it and gives what it printed to standard error.
+    /// Stops it, and returns what it printed to standard error.
     fn end(mut self) -> String {
         self.child.kill().unwrap();
         let mut printed = String::new();
@@ -60,7 +60,7 @@ fn run(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// Sends a widget token's request and gives the answer.
+/// Mints a widget token, and returns the response.
 fn mint(address: &str) -> String {
     let body = r#"{"externalUserId": "alice", "organizationId": "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d", "allowedOrigin": "x"}"#;
     let mut stream = TcpStream::connect(address).unwrap();
@@ -71,23 +71,23 @@ fn mint(address: &str) -> String {
         body.len()
     )
     .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 #[test]
-fn it_says_where_it_listens_and_prints_one_line_per_request_without_a_token() {
+fn prints_address_and_requests_without_tokens() {
     let mut program = Running::start(&["--port", "0"]);
 
-    let answer = mint(&program.address());
+    let response = mint(&program.address());
 
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
     assert_eq!(program.end(), "POST /api/v1/embedded/widget_token 200\n");
 }
 
 #[test]
-fn it_can_be_quiet_and_be_told_its_public_address() {
+fn honors_quiet_and_cloud_url() {
     let mut program = Running::start(&[
         "--port",
         "0",
@@ -96,17 +96,58 @@ fn it_can_be_quiet_and_be_told_its_public_address() {
         "--quiet",
     ]);
 
-    let answer = mint(&program.address());
+    let response = mint(&program.address());
 
     assert!(
-        answer.contains(r#""widgetUrl":"http://localhost:9/embedded-widget?"#),
-        "{answer}"
+        response.contains(r#""widgetUrl":"http://localhost:9/embedded-widget?"#),
+        "{response}"
     );
     assert_eq!(program.end(), "");
 }
 
 #[test]
-fn a_port_that_is_taken_is_said_so() {
+fn serves_chosen_generation() {
+    let mut program = Running::start(&["--port", "0", "--generations", "agents", "--quiet"]);
+
+    let response = mint(&program.address());
+
+    assert!(
+        response.starts_with("HTTP/1.1 404 Not Found\r\n"),
+        "{response}"
+    );
+}
+
+#[test]
+fn reads_options_from_environment() {
+    let output = Command::new(env!("CARGO_BIN_EXE_airbyte-sim"))
+        .env("AIRBYTE_SIM_GENERATIONS", "next")
+        .output()
+        .unwrap();
+
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        message
+            .starts_with("error: invalid AIRBYTE_SIM_GENERATIONS: expected embedded or agents\n"),
+        "{message}"
+    );
+}
+
+#[test]
+fn rejects_invalid_options() {
+    for arguments in [
+        ["--generations", "next"],
+        ["--sources-bearer", "none"],
+        ["--workspace-creation-ms", "soon"],
+    ] {
+        let output = run(&arguments);
+
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn reports_port_in_use() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
 
@@ -115,25 +156,25 @@ fn a_port_that_is_taken_is_said_so() {
     assert_eq!(output.status.code(), Some(1));
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(
-        message.starts_with(&format!("airbyte-sim: cannot listen on 127.0.0.1:{port}: ")),
+        message.starts_with(&format!("error: cannot listen on 127.0.0.1:{port}: ")),
         "{message}"
     );
 }
 
 #[test]
-fn addresses_that_others_can_reach_are_refused() {
+fn rejects_public_addresses() {
     let output = run(&["--host", "0.0.0.0"]);
 
     assert_eq!(output.status.code(), Some(1));
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(
         message,
-        "airbyte-sim: cannot listen on 0.0.0.0:3002: 0.0.0.0 is not a loopback address\n"
+        "error: cannot listen on 0.0.0.0:3002: 0.0.0.0 is not a loopback address\n"
     );
 }
 
 #[test]
-fn its_arguments_are_explained() {
+fn explains_arguments() {
     let help = run(&["--help"]);
     assert!(help.status.success());
     assert!(
@@ -146,7 +187,7 @@ fn its_arguments_are_explained() {
     assert_eq!(unknown.status.code(), Some(2));
     let message = String::from_utf8(unknown.stderr).unwrap();
     assert!(
-        message.starts_with("airbyte-sim: invalid option '--prot'\n\nA stand-in"),
+        message.starts_with("error: invalid option '--prot'\n\nA simulator"),
         "{message}"
     );
 }

@@ -1,18 +1,18 @@
-//! `/api/v1/integrations/sources/`.
+//! `/api/v1/integrations/sources/`, of the `embedded` generation.
 
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::client::Request;
-use crate::{FAKER, ORGANIZATION, POSTGRES, Session, airbyte, faults};
+use crate::{FAKER, HELPDESK, ORGANIZATION, POSTGRES, Session, airbyte, field_errors};
 
 const PATH: &str = "/api/v1/integrations/sources/";
 const DATABASE: &str =
     r#"{"host": "db.example.com", "database": "app", "username": "reader", "password": "hunter2"}"#;
 
 #[tokio::test]
-async fn a_source_is_created_in_the_users_workspace() {
+async fn creates_source_in_users_workspace() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
 
@@ -41,7 +41,7 @@ async fn a_source_is_created_in_the_users_workspace() {
 }
 
 #[tokio::test]
-async fn the_configuration_is_kept_as_it_came() {
+async fn keeps_configuration_verbatim() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
     let configuration = r#"{ "count" : 123456789012345678901234567890,
@@ -56,7 +56,7 @@ async fn the_configuration_is_kept_as_it_came() {
 }
 
 #[tokio::test]
-async fn users_see_their_own_sources_only() {
+async fn lists_own_sources_only() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
     let bob = Session::of(&airbyte, "bob").await;
@@ -80,7 +80,7 @@ async fn users_see_their_own_sources_only() {
 }
 
 #[tokio::test]
-async fn another_users_workspace_is_forbidden() {
+async fn denies_other_workspaces() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
     let bob = Session::of(&airbyte, "bob").await;
@@ -102,7 +102,7 @@ async fn another_users_workspace_is_forbidden() {
 }
 
 #[tokio::test]
-async fn an_organizations_credential_is_forbidden() {
+async fn denies_organization_token() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
 
@@ -115,7 +115,7 @@ async fn an_organizations_credential_is_forbidden() {
 }
 
 #[tokio::test]
-async fn tokens_that_are_forged_expired_or_revoked_are_refused() {
+async fn rejects_forged_expired_and_revoked_tokens() {
     let airbyte = airbyte().await;
     let revoked = Session::of(&airbyte, "alice").await;
     airbyte.revoke_scoped_tokens();
@@ -145,23 +145,23 @@ async fn tokens_that_are_forged_expired_or_revoked_are_refused() {
 }
 
 #[tokio::test]
-async fn a_template_that_does_not_exist_is_not_found() {
+async fn rejects_unknown_and_direct_templates() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
 
-    let reply = alice
-        .create("00000000-0000-4000-8000-000000000000", "{}")
-        .send(&airbyte)
-        .await;
+    for template in ["00000000-0000-4000-8000-000000000000", HELPDESK] {
+        let reply = alice.create(template, "{}").send(&airbyte).await;
 
-    assert_eq!(
-        (reply.status, reply.json()),
-        (404, json!({"detail": "Source template not found"}))
-    );
+        assert_eq!(
+            (reply.status, reply.json()),
+            (404, json!({"detail": "Source template not found"})),
+            "{template}"
+        );
+    }
 }
 
 #[tokio::test]
-async fn all_that_is_wrong_with_a_configuration_is_named() {
+async fn reports_all_configuration_errors() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
 
@@ -174,36 +174,36 @@ async fn all_that_is_wrong_with_a_configuration_is_named() {
         .await;
 
     assert_eq!(reply.status, 422);
-    let mut faults: Vec<_> = reply.json()["detail"]
+    let mut errors: Vec<_> = reply.json()["detail"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|fault| {
+        .map(|error| {
             (
-                fault["loc"].to_string(),
-                fault["msg"].to_string(),
-                fault["type"].to_string(),
+                error["loc"].to_string(),
+                error["msg"].to_string(),
+                error["type"].to_string(),
             )
         })
         .collect();
-    faults.sort();
+    errors.sort();
     let field = |name: &str| format!(r#"["body","connection_configuration","{name}"]"#);
-    let fault =
+    let error =
         |name, msg: &str, kind: &str| (field(name), format!("\"{msg}\""), format!("\"{kind}\""));
     assert_eq!(
-        faults,
+        errors,
         [
-            fault("host", "Field required", "missing"),
-            fault("password", "Input should be a valid string", "string_type"),
-            fault("port", "Input should be a valid integer", "int_type"),
-            fault("username", "Field required", "missing"),
+            error("host", "Field required", "missing"),
+            error("password", "Input should be a valid string", "string_type"),
+            error("port", "Input should be a valid integer", "int_type"),
+            error("username", "Field required", "missing"),
         ]
     );
     assert!(airbyte.sources().is_empty());
 }
 
 #[tokio::test]
-async fn all_that_is_missing_or_wrong_in_the_body_is_named() {
+async fn reports_all_body_errors() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
     let request = Request::post(PATH).bearer(&alice.token);
@@ -215,7 +215,7 @@ async fn all_that_is_missing_or_wrong_in_the_body_is_named() {
 
     assert_eq!(reply.status, 422);
     assert_eq!(
-        faults(&reply),
+        field_errors(&reply),
         json!([
             ["workspace_id", "uuid_parsing"],
             ["source_config_template_id", "missing"],
@@ -225,7 +225,7 @@ async fn all_that_is_missing_or_wrong_in_the_body_is_named() {
 }
 
 #[tokio::test]
-async fn the_path_has_a_trailing_slash() {
+async fn redirects_without_trailing_slash() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
 
@@ -241,7 +241,7 @@ async fn the_path_has_a_trailing_slash() {
 }
 
 #[tokio::test]
-async fn other_paths_and_methods_are_not_found_or_not_allowed() {
+async fn rejects_unknown_paths_and_methods() {
     let airbyte = airbyte().await;
 
     assert_eq!(

@@ -1,4 +1,4 @@
-//! `GET /api/v1/integrations/templates/sources/`.
+//! `GET /api/v1/integrations/templates/sources/`, of the `embedded` generation.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::{FAKER, POSTGRES, Session, airbyte};
 const PATH: &str = "/api/v1/integrations/templates/sources/";
 
 #[tokio::test]
-async fn users_and_the_organization_see_every_template() {
+async fn lists_templates_for_users_and_organization() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
 
@@ -31,7 +31,7 @@ async fn users_and_the_organization_see_every_template() {
 }
 
 #[tokio::test]
-async fn a_template_says_what_to_ask_the_user_for() {
+async fn shows_specification_without_defaults() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
 
@@ -54,7 +54,7 @@ async fn a_template_says_what_to_ask_the_user_for() {
 }
 
 #[tokio::test]
-async fn a_template_that_does_not_exist_is_not_found() {
+async fn rejects_unknown_templates() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
 
@@ -72,7 +72,7 @@ async fn a_template_that_does_not_exist_is_not_found() {
 }
 
 #[tokio::test]
-async fn strangers_see_nothing() {
+async fn rejects_unknown_tokens() {
     let airbyte = airbyte().await;
 
     for path in [PATH.to_owned(), format!("{PATH}{POSTGRES}")] {

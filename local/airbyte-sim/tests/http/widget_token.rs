@@ -6,13 +6,14 @@ use uuid::uuid;
 
 use crate::client::Request;
 use crate::{
-    ORGANIZATION, Session, airbyte, claims, faults, opaque, unix_seconds, widget_token_request,
+    ORGANIZATION, Session, airbyte, claims, field_errors, opaque, unix_seconds,
+    widget_token_request,
 };
 
 const PATH: &str = "/api/v1/embedded/widget_token";
 
 #[tokio::test]
-async fn the_opaque_token_holds_a_scoped_token_and_the_widgets_address() {
+async fn returns_scoped_token_and_widget_url() {
     let airbyte = airbyte().await;
     let before = unix_seconds();
 
@@ -44,7 +45,7 @@ async fn the_opaque_token_holds_a_scoped_token_and_the_widgets_address() {
 }
 
 #[tokio::test]
-async fn the_widgets_address_is_on_the_cloud_that_was_set() {
+async fn honors_cloud_url() {
     let options = Options {
         cloud_url: Some("http://localhost:3002".to_owned()),
         ..Options::default()
@@ -66,7 +67,7 @@ async fn the_widgets_address_is_on_the_cloud_that_was_set() {
 }
 
 #[tokio::test]
-async fn debug_gives_what_the_opaque_token_holds() {
+async fn returns_decoded_token_for_debug() {
     let airbyte = airbyte().await;
     let body =
         json!({"externalUserId": "alice", "organizationId": ORGANIZATION, "allowedOrigin": "x"});
@@ -91,7 +92,7 @@ async fn debug_gives_what_the_opaque_token_holds() {
 }
 
 #[tokio::test]
-async fn a_user_keeps_one_workspace_and_shares_it_with_nobody() {
+async fn reuses_workspace_per_user() {
     let airbyte = airbyte().await;
 
     let first = Session::of(&airbyte, "alice").await;
@@ -103,7 +104,7 @@ async fn a_user_keeps_one_workspace_and_shares_it_with_nobody() {
 }
 
 #[tokio::test]
-async fn an_unknown_credential_is_refused_in_micronauts_shape() {
+async fn rejects_unknown_credentials() {
     let airbyte = airbyte().await;
 
     for request in [
@@ -124,7 +125,7 @@ async fn an_unknown_credential_is_refused_in_micronauts_shape() {
 }
 
 #[tokio::test]
-async fn a_users_own_token_is_not_enough() {
+async fn denies_scoped_token() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
 
@@ -140,7 +141,7 @@ async fn a_users_own_token_is_not_enough() {
 }
 
 #[tokio::test]
-async fn an_organization_that_does_not_exist_is_refused() {
+async fn denies_unknown_organization() {
     let organizations = Some(vec![uuid!("00000000-0000-4000-8000-000000000001")]);
     let airbyte = Airbyte::start(Options {
         organizations,
@@ -156,7 +157,7 @@ async fn an_organization_that_does_not_exist_is_refused() {
 }
 
 #[tokio::test]
-async fn organization_tokens_can_be_replaced() {
+async fn replaces_organization_tokens() {
     let airbyte = airbyte().await;
 
     airbyte.set_organization_tokens(vec!["next".to_owned()]);
@@ -172,7 +173,7 @@ async fn organization_tokens_can_be_replaced() {
 }
 
 #[tokio::test]
-async fn all_that_is_missing_or_wrong_is_named() {
+async fn reports_all_body_errors() {
     let airbyte = airbyte().await;
     let request = Request::post(PATH).bearer("dev-organization-token");
 
@@ -183,7 +184,7 @@ async fn all_that_is_missing_or_wrong_is_named() {
 
     assert_eq!(reply.status, 422);
     assert_eq!(
-        faults(&reply),
+        field_errors(&reply),
         json!([
             ["externalUserId", "string_type"],
             ["organizationId", "uuid_parsing"],
@@ -193,7 +194,7 @@ async fn all_that_is_missing_or_wrong_is_named() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_is_refused() {
+async fn rejects_bodies_that_are_not_json() {
     let airbyte = airbyte().await;
     let request = Request::post(PATH).bearer("dev-organization-token");
 

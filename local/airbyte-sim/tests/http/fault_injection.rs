@@ -1,4 +1,4 @@
-//! Each kind of fault, as a client sees it.
+//! Fault injection, as a client sees it.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -9,17 +9,17 @@ use serde_json::json;
 use crate::client::{Connection, Reply, Request};
 use crate::{FAKER, ORGANIZATION, Session, airbyte, widget_token_request};
 
-/// The status and outcome of the journal's last exchange.
+/// Returns the status and outcome of the last exchange.
 fn last(airbyte: &Airbyte) -> (Option<u16>, Outcome) {
     let exchange = airbyte.requests().pop().unwrap();
     (exchange.status, exchange.outcome)
 }
 
-/// Waits until the journal's last exchange has ended.
+/// Waits until the last exchange has ended.
 async fn ended(airbyte: &Airbyte) -> (Option<u16>, Outcome) {
-    let patience = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while last(airbyte).1 == Outcome::Pending {
-        assert!(Instant::now() < patience, "the exchange does not end");
+        assert!(Instant::now() < deadline, "the exchange does not end");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     last(airbyte)
@@ -30,10 +30,10 @@ fn create(session: &Session) -> Request {
 }
 
 #[tokio::test]
-async fn an_answer_is_written_as_it_was_given() {
+async fn sends_canned_response_verbatim() {
     let airbyte = airbyte().await;
     let three_mebibytes = vec![b'x'; 3 << 20];
-    for answer in [
+    for response in [
         CannedResponse::new(503).header("Retry-After", "1"),
         CannedResponse::new(429)
             .header("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")
@@ -54,27 +54,28 @@ async fn an_answer_is_written_as_it_was_given() {
         CannedResponse::new(200).body(three_mebibytes),
         CannedResponse::new(200),
     ] {
-        airbyte.inject(Fault::new(Route::WidgetToken, FaultKind::Respond(answer.clone())).times(1));
+        airbyte
+            .inject(Fault::new(Route::WidgetToken, FaultKind::Respond(response.clone())).times(1));
 
         let reply = widget_token_request("alice").send(&airbyte).await;
 
-        assert_eq!(reply.status, answer.status);
-        for (name, value) in &answer.headers {
+        assert_eq!(reply.status, response.status);
+        for (name, value) in &response.headers {
             assert_eq!(&reply.headers[&name.to_ascii_lowercase()], value);
         }
         assert!(
-            reply.body == answer.body,
+            reply.body == response.body,
             "{} bytes for {}",
             reply.body.len(),
-            answer.body.len()
+            response.body.len()
         );
-        assert_eq!(last(&airbyte), (Some(answer.status), Outcome::Completed));
+        assert_eq!(last(&airbyte), (Some(response.status), Outcome::Completed));
     }
     assert_eq!(airbyte.workspace_of(ORGANIZATION, "alice"), None);
 }
 
 #[tokio::test]
-async fn a_connection_survives_an_answer_that_was_ordered() {
+async fn keeps_connection_after_canned_response() {
     let airbyte = airbyte().await;
     airbyte.inject(
         Fault::new(
@@ -95,7 +96,7 @@ async fn a_connection_survives_an_answer_that_was_ordered() {
 }
 
 #[tokio::test]
-async fn an_answer_after_processing_hides_that_it_worked() {
+async fn responds_with_error_after_processing() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
     airbyte.inject(Fault::new(
@@ -110,7 +111,7 @@ async fn an_answer_after_processing_hides_that_it_worked() {
 }
 
 #[tokio::test]
-async fn a_reset_before_the_answer_leaves_no_trace() {
+async fn resets_before_processing() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
     airbyte.inject(Fault::new(Route::Sources, FaultKind::ResetBeforeResponse));
@@ -126,7 +127,7 @@ async fn a_reset_before_the_answer_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn a_reset_in_the_middle_comes_after_half_of_the_answer() {
+async fn resets_after_half_of_response() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
     airbyte.inject(Fault::new(Route::Sources, FaultKind::ResetMidResponse));
@@ -144,7 +145,7 @@ async fn a_reset_in_the_middle_comes_after_half_of_the_answer() {
 }
 
 #[tokio::test]
-async fn a_close_before_the_answer_is_in_good_order() {
+async fn closes_before_processing() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
     airbyte.inject(Fault::new(Route::Sources, FaultKind::CloseBeforeResponse));
@@ -157,7 +158,7 @@ async fn a_close_before_the_answer_is_in_good_order() {
 }
 
 #[tokio::test]
-async fn a_hang_never_answers_and_ends_with_the_client() {
+async fn hangs_until_client_closes() {
     let airbyte = airbyte().await;
     airbyte.inject(Fault::new(Route::Any, FaultKind::Hang));
     let mut connection = Connection::open(&airbyte).await.unwrap();
@@ -173,7 +174,7 @@ async fn a_hang_never_answers_and_ends_with_the_client() {
 }
 
 #[tokio::test]
-async fn a_drip_is_the_real_answer_in_small_pieces() {
+async fn drips_response() {
     let airbyte = airbyte().await;
     let alice = Session::of(&airbyte, "alice").await;
     let tick = Duration::from_millis(20);
@@ -199,7 +200,7 @@ async fn a_drip_is_the_real_answer_in_small_pieces() {
 }
 
 #[tokio::test]
-async fn a_drip_stops_when_the_client_goes() {
+async fn stops_dripping_when_client_closes() {
     let airbyte = airbyte().await;
     let hour = Duration::from_hours(1);
     airbyte.inject(Fault::new(
@@ -219,7 +220,7 @@ async fn a_drip_stops_when_the_client_goes() {
 }
 
 #[tokio::test]
-async fn a_delay_comes_before_the_real_answer() {
+async fn delays_response() {
     let airbyte = airbyte().await;
     let delay = Duration::from_millis(100);
     airbyte.inject(Fault::new(Route::WidgetToken, FaultKind::Delay(delay)));
@@ -232,7 +233,7 @@ async fn a_delay_comes_before_the_real_answer() {
 }
 
 #[tokio::test]
-async fn a_delayed_request_has_no_effect_if_the_client_goes() {
+async fn drops_delayed_request_when_client_closes() {
     let airbyte = airbyte().await;
     airbyte.inject(Fault::new(
         Route::WidgetToken,
@@ -251,7 +252,7 @@ async fn a_delayed_request_has_no_effect_if_the_client_goes() {
 }
 
 #[tokio::test]
-async fn orders_are_counted_and_can_be_taken_back() {
+async fn counts_and_clears_faults() {
     let airbyte = airbyte().await;
     let status = async || widget_token_request("alice").status(&airbyte).await;
     airbyte.inject(
