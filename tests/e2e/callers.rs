@@ -39,42 +39,67 @@ fn assert_success(binary: Binary, response: &Response) {
 
 #[tokio::test]
 async fn rejects_unverified_callers() {
-    let authorizers = [
-        json!(null),
-        json!({}),
-        json!(""),
-        json!("jwt"),
-        json!([]),
-        json!(["jwt"]),
-        json!(17),
-        json!(true),
-        json!({ "jwt": null }),
-        json!({ "jwt": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9." }),
-        json!({ "jwt": { "claims": null } }),
-        json!({ "jwt": { "claims": "sub=alice" } }),
-        json!({ "jwt": { "claims": [{ "sub": "alice" }] } }),
-        json!({ "iam": null }),
-        json!({ "iam": "arn:aws:iam::123456789012:role/backend" }),
-        json!({ "jwt": null, "iam": null }),
+    let unauthenticated = (401, "unauthenticated");
+    let invalid = (400, "invalid-request");
+    let cases = [
+        (json!(null), unauthenticated),
+        (json!({}), unauthenticated),
+        (json!({ "jwt": null }), unauthenticated),
+        (json!({ "jwt": { "claims": null } }), unauthenticated),
+        (json!({ "jwt": { "claims": {} } }), unauthenticated),
+        (json!({ "iam": null }), unauthenticated),
+        (json!({ "iam": {} }), unauthenticated),
+        (json!({ "jwt": null, "iam": null }), unauthenticated),
         // A Lambda authorizer's context, a REST API's (payload format 1.0) and names in another case.
-        json!({ "lambda": { "sub": "alice" } }),
-        json!({ "claims": { "sub": "alice" } }),
-        json!({ "JWT": { "claims": { "sub": "alice" } } }),
-        json!({ "principalId": "alice", "sub": "alice" }),
+        (json!({ "lambda": { "sub": "alice" } }), unauthenticated),
+        (json!({ "claims": { "sub": "alice" } }), unauthenticated),
+        (
+            json!({ "JWT": { "claims": { "sub": "alice" } } }),
+            unauthenticated,
+        ),
+        (
+            json!({ "principalId": "alice", "sub": "alice" }),
+            unauthenticated,
+        ),
+        // Types that API Gateway never sends.
+        (json!(""), invalid),
+        (json!("jwt"), invalid),
+        (json!(["jwt"]), invalid),
+        (json!(17), invalid),
+        (json!(true), invalid),
+        (
+            json!({ "jwt": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9." }),
+            invalid,
+        ),
+        (json!({ "jwt": { "claims": "sub=alice" } }), invalid),
+        (
+            json!({ "jwt": { "claims": [{ "sub": "alice" }] } }),
+            invalid,
+        ),
+        (json!({ "jwt": { "claims": { "sub": 17 } } }), invalid),
+        (json!({ "jwt": { "claims": { "sub": null } } }), invalid),
+        (
+            json!({ "jwt": { "claims": { "sub": ["alice"] } } }),
+            invalid,
+        ),
+        (
+            json!({ "iam": "arn:aws:iam::123456789012:role/backend" }),
+            invalid,
+        ),
     ];
     let env = TestEnv::new().await;
     for binary in Binary::ALL {
         let function = env.start(binary).await;
-        // What the body says makes nobody somebody.
+        // The body never identifies the caller by itself.
         let request = request(binary, &json!({ "externalUserId": "alice" }));
         let response = function.invoke(request.clone().no_authorizer()).await;
         response.expect_problem(401, "unauthenticated");
-        for authorizer in &authorizers {
+        for (authorizer, (status, problem_type)) in &cases {
             let response = function
                 .invoke(request.clone().authorizer(authorizer))
                 .await;
-            assert_eq!(response.status, 401, "{authorizer}: {response:?}");
-            response.expect_problem(401, "unauthenticated");
+            assert_eq!(response.status, *status, "{authorizer}: {response:?}");
+            response.expect_problem(*status, problem_type);
         }
     }
     assert!(env.airbyte.requests().is_empty());
@@ -95,7 +120,7 @@ async fn rejects_context_without_authorizer() {
         function
             .invoke(&event)
             .await
-            .expect_problem(401, "unauthenticated");
+            .expect_problem(400, "invalid-request");
     }
     assert!(env.airbyte.requests().is_empty());
 }
@@ -168,17 +193,9 @@ fn claims_without_a_user() -> Vec<Value> {
     ]);
     claims.push(json!({ "sub": "u".repeat(10 * 1024) }));
     claims.extend([
-        json!({}),
         json!({ "aud": "client-1" }),
         json!({ "Sub": "alice" }),
         json!({ "sub ": "alice" }),
-    ]);
-    claims.extend([
-        json!({ "sub": null }),
-        json!({ "sub": 17 }),
-        json!({ "sub": true }),
-        json!({ "sub": ["alice"] }),
-        json!({ "sub": { "id": "alice" } }),
     ]);
     claims
 }

@@ -101,12 +101,7 @@ async fn rejects_event_fields_of_wrong_type() {
     for binary in Binary::ALL {
         let function = env.start(binary).await;
         for value in strange {
-            for pointer in [
-                "/headers/origin",
-                "/body",
-                "/requestContext",
-                "/requestContext/authorizer",
-            ] {
+            for pointer in ["/body", "/requestContext", "/requestContext/authorizer"] {
                 assert_refused(&function, &with(binary, pointer, value)).await;
             }
             for pointer in [
@@ -115,8 +110,9 @@ async fn rejects_event_fields_of_wrong_type() {
             ] {
                 assert_refused(&function, &with(binary, pointer, value)).await;
             }
-            // What is not used may be anything: an answer, and no failed invocation.
+            // A header may be a list, and some fields are not read: any response, but no failed invocation.
             for pointer in [
+                "/headers/origin",
                 "/headers/user-agent",
                 "/requestContext/http",
                 "/rawPath",
