@@ -1,5 +1,6 @@
 //! What every AWS SDK client here needs: region and credentials from Lambda's environment, and the one HTTP client.
 
+use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
@@ -8,7 +9,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::http_client::{self, ReadError};
 
@@ -26,6 +27,21 @@ pub struct AwsConfig {
     /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`, else `AWS_ENDPOINT_URL`: a Secrets Manager other than AWS's, such as a VPC
     /// endpoint or a local one.
     pub secrets_manager_endpoint: Option<String>,
+}
+
+impl AwsConfig {
+    /// Returns the credentials for an SDK client.
+    #[must_use]
+    pub fn credentials(&self) -> Credentials {
+        let session_token = self.session_token.as_ref();
+        Credentials::new(
+            &self.access_key_id,
+            self.secret_access_key.expose_secret(),
+            session_token.map(|token| token.expose_secret().to_owned()),
+            None,
+            "environment",
+        )
+    }
 }
 
 /// The client as the AWS SDK wants it, so that one TLS stack serves everything.

@@ -4,14 +4,11 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::Duration;
 
-use aws_credential_types::Credentials;
-use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::config::Region;
 use secrecy::ExposeSecret as _;
 use shared::aws::{AwsConfig, SdkConnector};
 use shared::config::Config;
 use shared::credential;
-use shared::credential::secrets_manager::{SecretError, SecretsManager};
+use shared::credential::secrets_manager::{self, SecretError, SecretsManager};
 use shared::http_client;
 use tokio::time::Instant;
 
@@ -168,22 +165,8 @@ async fn used_key(
     aws: &AwsConfig,
     secret_id: &str,
 ) -> Result<Option<String>, Box<dyn Error + Send + Sync>> {
-    let mut sdk = aws_sdk_secretsmanager::Config::builder()
-        .region(Region::new(aws.region.clone()))
-        .credentials_provider(Credentials::new(
-            aws.access_key_id.clone(),
-            aws.secret_access_key.expose_secret(),
-            aws.session_token
-                .as_ref()
-                .map(|token| token.expose_secret().to_owned()),
-            None,
-            "deploy-check",
-        ))
-        .http_client(SdkConnector(http_client::build(None)?));
-    if let Some(endpoint) = &aws.secrets_manager_endpoint {
-        sdk = sdk.endpoint_url(endpoint);
-    }
-    let described = Client::from_conf(sdk.build())
+    let http = SdkConnector(http_client::build(None)?);
+    let described = secrets_manager::client(aws, http)
         .describe_secret()
         .secret_id(secret_id)
         .send();

@@ -14,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use preconnect::Preconnect;
 use timeouts::{CONNECT_TIMEOUT, POOL_IDLE_TIMEOUT};
 
-/// The user agent (RFC 9110, section 10.1.5), for the logs of Airbyte and AWS.
+/// The user agent (RFC 9110, section 10.1.5), for the logs of Airbyte. The AWS SDK sends its own.
 const USER_AGENT: &str = concat!("airbyte-embedded-functions/", env!("CARGO_PKG_VERSION"));
 
 /// The maximum size of a response body. Airbyte and AWS send far less.
