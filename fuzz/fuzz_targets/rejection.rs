@@ -5,7 +5,7 @@
 use fuzz::{Literals, cut, parts};
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
-use shared::airbyte::wire::Rejection;
+use shared::airbyte::rejection::Rejection;
 
 /// The longest text, in characters.
 const LONGEST: usize = 300;
@@ -17,7 +17,7 @@ fuzz_target!(|text: &str| {
     let Ok(sent) = serde_json::from_str::<&RawValue>(sent) else {
         return;
     };
-    let rejection = Rejection::parse(answer.as_bytes()).without(sent, &"token".into());
+    let rejection = Rejection::parse(answer.as_bytes()).redact(sent, &"token".into());
     assert!(rejection.errors.as_slice().len() <= 50);
 
     let Literals {

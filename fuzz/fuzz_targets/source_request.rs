@@ -7,7 +7,7 @@ use fuzz::{Literals, cut, parts};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use shared::airbyte::wire::CreateSourceRequest;
+use shared::airbyte::CreateSourceRequest;
 use shared::field_error::{FieldError, MAX_FIELD_ERRORS};
 use shared::problem::Problem;
 use shared::request::caller::Caller;

@@ -1,4 +1,4 @@
-//! What it takes to read Airbyte's opaque token, which every request does once.
+//! Cost of decoding an opaque token, which happens once per request.
 
 use std::hint::black_box;
 
@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use criterion::{Criterion, Throughput};
 use shared::airbyte::token::{MAX_LENGTH, decode_unverified};
 
-/// The sample answer of Airbyte's "Authentication & Token Management" page.
+/// The sample response of Airbyte's "Authentication & Token Management" page.
 const SAMPLE: &str = include_str!("../tests/data/vendor-sample.txt");
 
 fn main() {
@@ -16,15 +16,15 @@ fn main() {
     let sample = SAMPLE.trim();
     let url_safe = sample.replace('+', "-").replace('/', "_");
     let tokens = [
-        ("the vendor's sample", sample.to_owned()),
+        ("vendor sample", sample.to_owned()),
         (
-            "URL-safe, without padding",
+            "URL-safe, no padding",
             url_safe.trim_end_matches('=').to_owned(),
         ),
-        // What somebody could send to keep the function busy: as long as is looked at, and wrong at its very end.
-        ("the longest, cut off", longest_cut_off()),
+        // The worst that a caller can send: the maximum length, and invalid only at the end.
+        ("maximum length, truncated JSON", longest_truncated()),
         (
-            "the longest, no base64",
+            "maximum length, not base64",
             format!("{}!", "A".repeat(MAX_LENGTH - 1)),
         ),
     ];
@@ -38,10 +38,10 @@ fn main() {
     criterion.final_summary();
 }
 
-/// Base64 of JSON without its closing brace.
-fn longest_cut_off() -> String {
+/// Returns base64 of JSON without its closing brace.
+fn longest_truncated() -> String {
     let padding = "x".repeat(MAX_LENGTH / 4 * 3 - 20);
     let token = STANDARD.encode(format!(r#"{{"token":"{padding}""#));
-    assert!(token.len() <= MAX_LENGTH, "longer than is looked at");
+    assert!(token.len() <= MAX_LENGTH, "longer than the maximum");
     token
 }

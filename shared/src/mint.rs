@@ -3,8 +3,7 @@
 use uuid::Uuid;
 
 use crate::airbyte::token::{DecodeError, OpaqueToken, UnverifiedToken};
-use crate::airbyte::wire::WidgetTokenRequest;
-use crate::airbyte::{Airbyte, AirbyteError};
+use crate::airbyte::{Airbyte, AirbyteError, WidgetTokenRequest};
 use crate::credential::{CredentialError, CredentialStore};
 use crate::invocation::Invocation;
 use crate::request::caller::ExternalUserId;

@@ -310,11 +310,13 @@ impl From<AirbyteError> for Problem {
                 ProblemType::UpstreamTimeout,
                 "Airbyte did not respond in time. Retry.",
             ),
-            AirbyteError::Connect => upstream("Could not connect to Airbyte. Retry later."),
-            AirbyteError::Tls => upstream(
+            AirbyteError::Connect(_) => upstream("Could not connect to Airbyte. Retry later."),
+            AirbyteError::Tls(_) => upstream(
                 "The TLS handshake with Airbyte failed. See the function's logs for the cause.",
             ),
-            AirbyteError::ConnectionLost => upstream("The connection to Airbyte was lost. Retry."),
+            AirbyteError::ConnectionLost(_) => {
+                upstream("The connection to Airbyte was lost. Retry.")
+            }
             AirbyteError::InvalidResponse => {
                 upstream("Airbyte returned an invalid response. Retry later.")
             }

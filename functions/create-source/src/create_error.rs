@@ -1,7 +1,7 @@
 //! Errors of a create. Each says whether the source may have been created.
 
 use shared::airbyte::AirbyteError;
-use shared::airbyte::wire::Rejection;
+use shared::airbyte::rejection::Rejection;
 use shared::outcome::ProblemType;
 use shared::problem::Problem;
 
@@ -65,14 +65,14 @@ fn failed(error: AirbyteError) -> Problem {
             ProblemType::UpstreamTimeout,
             "Airbyte did not respond in time. The request was not sent. Retry.",
         ),
-        AirbyteError::Connect => {
+        AirbyteError::Connect(_) => {
             upstream("Could not connect to Airbyte. The request was not sent. Retry later.".to_owned())
         }
-        AirbyteError::Tls => upstream(
+        AirbyteError::Tls(_) => upstream(
             "The TLS handshake with Airbyte failed. The request was not sent. See the function's logs for the cause."
                 .to_owned(),
         ),
-        AirbyteError::ConnectionLost => upstream(format!("The connection to Airbyte was lost. {CHECK_FIRST}")),
+        AirbyteError::ConnectionLost(_) => upstream(format!("The connection to Airbyte was lost. {CHECK_FIRST}")),
         AirbyteError::InvalidResponse => upstream(
             "Airbyte created the source but returned an invalid response. Check before retrying.".to_owned(),
         ),

@@ -9,8 +9,8 @@ pub mod scoped_tokens;
 
 use lambda_http::http::StatusCode;
 use lambda_http::{Request, Response};
+use shared::airbyte::CreateSourceRequest;
 use shared::airbyte::token::UnverifiedToken;
-use shared::airbyte::wire::CreateSourceRequest;
 use shared::app::App;
 use shared::invocation::Invocation;
 use shared::lambda::{Route, json_response};

@@ -15,8 +15,8 @@ use base64::engine::general_purpose::STANDARD;
 use cpu_time::ThreadTime;
 use create_source::request::SourceRequest;
 use serde_json::json;
+use shared::airbyte::rejection::Rejection;
 use shared::airbyte::token::{self, decode_unverified};
-use shared::airbyte::wire::Rejection;
 use shared::lambda::event;
 use shared::request::body;
 use shared::request::caller::Caller;
@@ -160,7 +160,7 @@ fn redacts_error_bodies_in_linear_time() {
     for (what, pair) in cases {
         assert_linear(what, BODY, pair, |(sent, answer)| {
             let sent = serde_json::from_str(sent).unwrap();
-            black_box(Rejection::parse(answer.as_bytes()).without(sent, &"token".into()));
+            black_box(Rejection::parse(answer.as_bytes()).redact(sent, &"token".into()));
         });
     }
 }

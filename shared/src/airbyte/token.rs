@@ -1,9 +1,9 @@
-//! Airbyte's opaque token, and what can be read in it without being able to verify it.
+//! Airbyte's opaque token, and the unverified scoped token inside it.
 //!
-//! `POST …/embedded/widget_token` answers with a base64 string of a JSON object `{token, widgetUrl}`, whose `token` is
-//! a JWT scoped to one user's workspace (Airbyte's "Authentication & Token Management" page). The JWT is signed with
-//! HS256 and only Airbyte has the key. So nothing here is *verified*, and nothing may be authorised by it: what is read
-//! only routes a request, and Airbyte checks the signature when the token is used.
+//! A mint returns the base64 of a JSON object `{token, widgetUrl}`, whose `token` is a JWT scoped to one user's workspace
+//! (Airbyte's "Authentication & Token Management" page). The JWT is signed with HS256, and only Airbyte has the key. So
+//! nothing here is *verified*, and nothing may be authorized by it: the contents only route a request, and Airbyte checks
+//! the signature when the token is used.
 
 use std::fmt;
 
@@ -19,29 +19,29 @@ use uuid::Uuid;
 
 use crate::json::parse_object;
 
-/// The longest opaque token that is looked into, in bytes. Real ones have about a thousand.
+/// The maximum length of an opaque token, in bytes. Real ones have about a thousand.
 pub const MAX_LENGTH: usize = 64 * 1024;
 
-/// The string that Airbyte hands out and that its Embedded Widget takes, kept byte for byte.
+/// The string that Airbyte returns and that its Embedded Widget takes, byte for byte.
 ///
-/// It is a credential: it has no `Display`, and its `Debug` shows nothing of it.
+/// It is a credential: it has no `Display`, and its `Debug` does not show it.
 #[derive(Clone)]
 pub struct OpaqueToken(SecretString);
 
 impl OpaqueToken {
-    /// Takes the string as it came.
+    /// Creates a token from the string, unchanged.
     #[must_use]
     pub fn new(token: impl Into<Box<str>>) -> Self {
         Self(SecretString::new(token.into()))
     }
 
-    /// The string itself, for the line that sends it.
+    /// The string itself, for the code that sends it.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// Reads what is inside. See the [module's page](self) for what this does and does not prove.
+    /// Decodes the contents. See the [module's page](self) for what this does not verify.
     pub fn decode_unverified(&self) -> Result<UnverifiedToken, DecodeError> {
         decode_unverified(self.expose())
     }
@@ -53,63 +53,63 @@ impl fmt::Debug for OpaqueToken {
     }
 }
 
-/// What an opaque token says about itself. None of it is verified: the signature is Airbyte's to check.
+/// The contents of an opaque token, none of them verified: only Airbyte can check the signature.
 #[derive(Debug, Clone)]
 pub struct UnverifiedToken {
     /// The JWT for calls to Airbyte's API on behalf of this one user.
     pub scoped_token: SecretString,
-    /// The page which the Embedded Widget shows in its frame.
+    /// The page that the Embedded Widget shows in its frame.
     pub widget_url: String,
     /// The user's own workspace, from the claim `io.airbyte.auth.workspace_scope`.
     pub workspace_id: Uuid,
-    /// When the scoped token ends, from the claim `exp` (RFC 7519, section 4.1.4), in whole seconds.
+    /// When the scoped token expires, from the claim `exp` (RFC 7519, section 4.1.4), in whole seconds.
     pub expires_at: OffsetDateTime,
 }
 
 impl UnverifiedToken {
-    /// Whether the token's time is over at `now`, the very second of expiry included (RFC 7519: "on or after").
+    /// Whether the token is expired at `now`, the second of expiry included (RFC 7519: "on or after").
     #[must_use]
     pub fn is_expired_at(&self, now: OffsetDateTime) -> bool {
         self.expires_at <= now
     }
 }
 
-/// What is wrong with an opaque token. The messages never contain any of it.
+/// An invalid opaque token. The messages contain no part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages are the documentation")]
 pub enum DecodeError {
-    #[error("the token is empty")]
+    #[error("token is empty")]
     Empty,
-    #[error("the token is longer than {MAX_LENGTH} bytes")]
+    #[error("token is longer than {MAX_LENGTH} bytes")]
     TooLong,
-    #[error("the token is not base64")]
+    #[error("token is not valid base64")]
     NotBase64,
-    #[error("the token is base64, but not of UTF-8 text")]
+    #[error("decoded token is not valid UTF-8")]
     NotUtf8,
-    #[error("the token is base64, but not of a JSON object")]
+    #[error("decoded token is not a JSON object")]
     NotJson,
-    #[error("the token has no `token` inside")]
+    #[error("decoded token has no `token`")]
     NoScopedToken,
-    #[error("the `token` inside is not a string")]
+    #[error("decoded `token` is not a string")]
     ScopedTokenNotAString,
-    #[error("the token has no `widgetUrl` inside")]
+    #[error("decoded token has no `widgetUrl`")]
     NoWidgetUrl,
-    #[error("the `widgetUrl` inside is not an absolute http(s) URL")]
-    BadWidgetUrl,
-    #[error("the `token` inside is not a JWT of three base64url parts")]
+    #[error("decoded `widgetUrl` is not an absolute http(s) URL")]
+    InvalidWidgetUrl,
+    #[error("decoded `token` is not a JWT of three base64url parts")]
     NotAJwt,
-    #[error("the JWT's payload is not base64url")]
+    #[error("payload of the JWT is not base64url")]
     PayloadNotBase64,
-    #[error("the JWT's payload is not a JSON object")]
+    #[error("payload of the JWT is not a JSON object")]
     PayloadNotJson,
-    #[error("the JWT has no workspace in `io.airbyte.auth.workspace_scope`")]
+    #[error("JWT has no workspace in `io.airbyte.auth.workspace_scope`")]
     NoWorkspace,
-    #[error("the JWT's workspace is not a UUID")]
-    BadWorkspace,
-    #[error("the JWT has no expiry (`exp`)")]
+    #[error("workspace of the JWT is not a UUID")]
+    InvalidWorkspace,
+    #[error("JWT has no expiry (`exp`)")]
     NoExpiry,
-    #[error("the JWT's expiry (`exp`) is not a time")]
-    BadExpiry,
+    #[error("expiry of the JWT (`exp`) is not a valid time")]
+    InvalidExpiry,
 }
 
 impl DecodeError {
@@ -117,14 +117,16 @@ impl DecodeError {
     #[must_use]
     pub fn cause(self) -> &'static str {
         match self {
-            Self::NoExpiry | Self::BadExpiry => "token_without_expiry",
-            Self::NoWorkspace | Self::BadWorkspace => "token_without_workspace",
+            Self::NoExpiry | Self::InvalidExpiry => "token_without_expiry",
+            Self::NoWorkspace | Self::InvalidWorkspace => "token_without_workspace",
             _ => "invalid_token",
         }
     }
 }
 
-/// Reads an opaque token: either base64 alphabet, padded or not.
+/// Decodes an opaque token in either base64 alphabet, padded or not.
+///
+/// # Examples
 ///
 /// ```
 /// use shared::airbyte::token::{DecodeError, decode_unverified};
@@ -146,20 +148,20 @@ pub fn decode_unverified(opaque: &str) -> Result<UnverifiedToken, DecodeError> {
     let jwt = string(jwt).ok_or(DecodeError::ScopedTokenNotAString)?;
     let widget_url = inner.widget_url.ok_or(DecodeError::NoWidgetUrl)?;
     let widget_url = string(widget_url)
-        .filter(|text| is_web_address(text))
-        .ok_or(DecodeError::BadWidgetUrl)?;
+        .filter(|text| is_web_url(text))
+        .ok_or(DecodeError::InvalidWidgetUrl)?;
     let claims = unverified_payload(&jwt)?;
     let claims: Claims = parse_object(&claims).ok_or(DecodeError::PayloadNotJson)?;
     let expiry = claims.exp.ok_or(DecodeError::NoExpiry)?;
     Ok(UnverifiedToken {
         workspace_id: workspace(claims.workspace_scope)?,
-        expires_at: numeric_date(&expiry).ok_or(DecodeError::BadExpiry)?,
+        expires_at: numeric_date(&expiry).ok_or(DecodeError::InvalidExpiry)?,
         scoped_token: SecretString::from(jwt),
         widget_url,
     })
 }
 
-/// The `exp` claim of a JWT whose signature is not checked; `None` if this is no JWT or it has no such claim.
+/// Returns the claim `exp` of a JWT, whose signature is not verified; `None` if it is not a JWT or has no valid `exp`.
 #[must_use]
 pub fn unverified_expiry(jwt: &str) -> Option<OffsetDateTime> {
     let payload = unverified_payload(jwt).ok()?;
@@ -181,7 +183,7 @@ struct Claims {
     workspace_scope: Option<Value>,
 }
 
-/// The payload of a JWT in compact form (RFC 7515, section 3.1), as bytes.
+/// Decodes the payload of a JWT in compact form (RFC 7515, section 3.1).
 fn unverified_payload(jwt: &str) -> Result<Vec<u8>, DecodeError> {
     let mut parts = jwt.split('.');
     let (Some(header), Some(payload), Some(signature), None) =
@@ -189,7 +191,7 @@ fn unverified_payload(jwt: &str) -> Result<Vec<u8>, DecodeError> {
     else {
         return Err(DecodeError::NotAJwt);
     };
-    // The JWT becomes an Authorization header: nothing may be in it that a header cannot hold.
+    // Strict, because the JWT becomes an `Authorization` header.
     let base64url = |part: &str| {
         !part.is_empty()
             && part
@@ -207,18 +209,18 @@ fn workspace(scope: Option<Value>) -> Result<Uuid, DecodeError> {
         return Err(DecodeError::NoWorkspace);
     };
     let id = scope.remove("workspaceId").filter(|id| !id.is_null());
-    let id = string(id.ok_or(DecodeError::NoWorkspace)?).ok_or(DecodeError::BadWorkspace)?;
-    Uuid::try_parse(&id).map_err(|_| DecodeError::BadWorkspace)
+    let id = string(id.ok_or(DecodeError::NoWorkspace)?).ok_or(DecodeError::InvalidWorkspace)?;
+    Uuid::try_parse(&id).map_err(|_| DecodeError::InvalidWorkspace)
 }
 
-/// RFC 7519's NumericDate: seconds since 1970, possibly with a fraction, which is cut off. A year that RFC 3339 cannot
-/// write is refused: that is how callers are told the time.
+/// Parses a NumericDate (RFC 7519): seconds since 1970, possibly with a fraction, which is cut off. `None` for a year that
+/// RFC 3339 cannot represent, because responses use that format.
 fn numeric_date(json: &Value) -> Option<OffsetDateTime> {
     let seconds = match json.as_i64() {
         Some(seconds) => seconds,
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "saturates, and what is out of range is refused next"
+            reason = "saturates, and an out-of-range time is rejected next"
         )]
         None => json.as_f64()?.floor() as i64,
     };
@@ -234,12 +236,12 @@ fn string(json: Value) -> Option<String> {
     }
 }
 
-/// The widget loads this address into a frame: `javascript:` and its like must not get there.
-fn is_web_address(text: &str) -> bool {
+/// Whether a URL may be loaded into the widget's frame, which excludes `javascript:` and the like.
+fn is_web_url(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
 }
 
-/// Either alphabet of RFC 4648 (sections 4 and 5), padded or not; the two may not be mixed.
+/// Decodes either alphabet of RFC 4648 (sections 4 and 5), padded or not. The alphabets may not be mixed.
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
     const LENIENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -261,7 +263,7 @@ mod tests {
     use serde_json::json;
     use time::format_description::well_known::Rfc3339;
 
-    /// The sample answer of Airbyte's "Authentication & Token Management" page.
+    /// The sample response of Airbyte's "Authentication & Token Management" page.
     const SAMPLE: &str = include_str!("../../tests/data/vendor-sample.txt");
 
     fn jwt(claims: &Value) -> String {
@@ -287,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn the_vendors_sample_says_what_the_vendors_page_shows() {
+    fn decodes_vendor_sample() {
         let token = decode_unverified(SAMPLE.trim()).unwrap();
         assert_eq!(
             token.workspace_id.to_string(),
@@ -317,8 +319,8 @@ mod tests {
     }
 
     #[test]
-    fn both_alphabets_are_read_padded_or_not() {
-        // "?" and ">" in the URL bring `/`, `+`, `_` and `-` into the text.
+    fn decodes_both_alphabets_with_or_without_padding() {
+        // "?" and ">" in the URL result in `/`, `+`, `_` and `-`.
         let inner = json!({"token": jwt(&claims()), "widgetUrl": "https://a.example/?>?>?>~~~ÿÿ"})
             .to_string();
         let texts = [
@@ -329,7 +331,7 @@ mod tests {
         ];
         assert_ne!(
             texts[0], texts[2],
-            "the sample must tell the alphabets apart"
+            "the sample must distinguish the alphabets"
         );
         for text in texts {
             assert_eq!(
@@ -343,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fraction_of_a_second_in_the_expiry_is_cut_off() {
+    fn cuts_off_fraction_of_expiry() {
         let mut claims = claims();
         claims["exp"] = json!(1_753_318_050.9);
         assert_eq!(
@@ -357,7 +359,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::too_many_lines, reason = "a table")]
-    fn each_fault_has_its_own_message() {
+    fn returns_specific_error_for_each_defect() {
         const SCOPE: &str = "io.airbyte.auth.workspace_scope";
         let url = "https://cloud.airbyte.com/embedded-widget";
         let with = |name: &str, value: Value| {
@@ -371,106 +373,106 @@ mod tests {
             opaque_with(&claims)
         };
         let cases = [
-            (String::new(), "the token is empty"),
+            (String::new(), "token is empty"),
             (
                 "A".repeat(MAX_LENGTH + 1),
-                "the token is longer than 65536 bytes",
+                "token is longer than 65536 bytes",
             ),
-            ("not base64!".into(), "the token is not base64"),
-            ("a+b_".into(), "the token is not base64"),
+            ("not base64!".into(), "token is not valid base64"),
+            ("a+b_".into(), "token is not valid base64"),
             (
                 engines::STANDARD.encode([0xff, 0xfe]),
-                "the token is base64, but not of UTF-8 text",
+                "decoded token is not valid UTF-8",
             ),
             (
                 engines::STANDARD.encode("plain"),
-                "the token is base64, but not of a JSON object",
+                "decoded token is not a JSON object",
             ),
             (
                 engines::STANDARD.encode("[1]"),
-                "the token is base64, but not of a JSON object",
+                "decoded token is not a JSON object",
             ),
             (
                 opaque(&json!([jwt(&claims()), url])),
-                "the token is base64, but not of a JSON object",
+                "decoded token is not a JSON object",
             ),
             (
                 opaque(&json!({"widgetUrl": url})),
-                "the token has no `token` inside",
+                "decoded token has no `token`",
             ),
             (
                 opaque(&json!({"token": 7, "widgetUrl": url})),
-                "the `token` inside is not a string",
+                "decoded `token` is not a string",
             ),
             (
                 opaque(&json!({"token": jwt(&claims())})),
-                "the token has no `widgetUrl` inside",
+                "decoded token has no `widgetUrl`",
             ),
             (
                 opaque(&json!({"token": jwt(&claims()), "widgetUrl": "javascript:alert(1)"})),
-                "the `widgetUrl` inside is not an absolute http(s) URL",
+                "decoded `widgetUrl` is not an absolute http(s) URL",
             ),
             (
                 opaque(&json!({"token": "one.two", "widgetUrl": url})),
-                "the `token` inside is not a JWT of three base64url parts",
+                "decoded `token` is not a JWT of three base64url parts",
             ),
             (
                 opaque(&json!({"token": format!("{}\r\nx: y", jwt(&claims())), "widgetUrl": url})),
-                "the `token` inside is not a JWT of three base64url parts",
+                "decoded `token` is not a JWT of three base64url parts",
             ),
             (
                 opaque(&json!({"token": "a.b.c", "widgetUrl": url})),
-                "the JWT's payload is not base64url",
+                "payload of the JWT is not base64url",
             ),
             (
                 opaque(&json!({"token": "a.Zm9v.c", "widgetUrl": url})),
-                "the JWT's payload is not a JSON object",
+                "payload of the JWT is not a JSON object",
             ),
             (
                 opaque_with(&json!([1_753_318_050, claims()[SCOPE]])),
-                "the JWT's payload is not a JSON object",
+                "payload of the JWT is not a JSON object",
             ),
             (
                 without(SCOPE),
-                "the JWT has no workspace in `io.airbyte.auth.workspace_scope`",
+                "JWT has no workspace in `io.airbyte.auth.workspace_scope`",
             ),
             (
                 with(SCOPE, json!("text")),
-                "the JWT has no workspace in `io.airbyte.auth.workspace_scope`",
+                "JWT has no workspace in `io.airbyte.auth.workspace_scope`",
             ),
             (
                 with(SCOPE, json!(["fba81218-3467-4588-a8d5-a8396cde6c03"])),
-                "the JWT has no workspace in `io.airbyte.auth.workspace_scope`",
+                "JWT has no workspace in `io.airbyte.auth.workspace_scope`",
             ),
             (
                 with(SCOPE, json!({})),
-                "the JWT has no workspace in `io.airbyte.auth.workspace_scope`",
+                "JWT has no workspace in `io.airbyte.auth.workspace_scope`",
             ),
             (
                 with(SCOPE, json!({"workspaceId": "w"})),
-                "the JWT's workspace is not a UUID",
+                "workspace of the JWT is not a UUID",
             ),
             (
                 with(SCOPE, json!({"workspaceId": 1})),
-                "the JWT's workspace is not a UUID",
+                "workspace of the JWT is not a UUID",
             ),
-            (without("exp"), "the JWT has no expiry (`exp`)"),
+            (without("exp"), "JWT has no expiry (`exp`)"),
             (
                 with("exp", json!("soon")),
-                "the JWT's expiry (`exp`) is not a time",
+                "expiry of the JWT (`exp`) is not a valid time",
             ),
             (
                 with("exp", json!(1e300)),
-                "the JWT's expiry (`exp`) is not a time",
+                "expiry of the JWT (`exp`) is not a valid time",
             ),
             // The last second before the year 0, and the first one of the year 10000.
             (
                 with("exp", json!(-62_167_219_201_i64)),
-                "the JWT's expiry (`exp`) is not a time",
+                "expiry of the JWT (`exp`) is not a valid time",
             ),
             (
                 with("exp", json!(253_402_300_800_i64)),
-                "the JWT's expiry (`exp`) is not a time",
+                "expiry of the JWT (`exp`) is not a valid time",
             ),
         ];
         for (token, message) in cases {
@@ -483,14 +485,14 @@ mod tests {
     }
 
     #[test]
-    fn a_token_ends_in_the_second_of_its_expiry() {
+    fn is_expired_in_second_of_expiry() {
         let token = decode_unverified(&opaque_with(&claims())).unwrap();
         assert!(!token.is_expired_at(token.expires_at - time::Duration::SECOND));
         assert!(token.is_expired_at(token.expires_at));
     }
 
     #[test]
-    fn debug_output_has_no_token_in_it() {
+    fn debug_output_contains_no_token() {
         let token = OpaqueToken::new(SAMPLE.trim());
         let shown = format!("{token:?} {:?}", token.decode_unverified().unwrap());
         assert!(!shown.contains("eyJ"), "{shown}");
@@ -498,17 +500,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_the_decoder_panic(text in any::<String>()) {
+        fn decodes_any_string_without_panic(text in any::<String>()) {
             let _ = decode_unverified(&text);
         }
 
         #[test]
-        fn no_bytes_inside_make_the_decoder_panic(bytes in any::<Vec<u8>>()) {
+        fn decodes_any_bytes_without_panic(bytes in any::<Vec<u8>>()) {
             let _ = decode_unverified(&engines::STANDARD.encode(bytes));
         }
 
         #[test]
-        fn what_is_put_in_comes_out(workspace in any::<u128>(), exp in 0_i64..253_402_300_799, path in "[a-z/?=&%>~]{0,40}") {
+        fn decodes_what_was_encoded(workspace in any::<u128>(), exp in 0_i64..253_402_300_799, path in "[a-z/?=&%>~]{0,40}") {
             let workspace = Uuid::from_u128(workspace);
             let claims = json!({"io.airbyte.auth.workspace_scope": {"workspaceId": workspace.to_string()}, "exp": exp});
             let url = format!("https://cloud.airbyte.com/{path}");
@@ -521,7 +523,7 @@ mod tests {
         }
 
         #[test]
-        fn a_changed_byte_never_shows_up_in_the_message(at in any::<prop::sample::Index>(), byte in any::<char>()) {
+        fn errors_contain_no_part_of_token(at in any::<prop::sample::Index>(), byte in any::<char>()) {
             let mut text: Vec<char> = SAMPLE.trim().chars().collect();
             let at = at.index(text.len());
             text[at] = byte;

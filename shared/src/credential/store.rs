@@ -14,8 +14,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::airbyte::token::unverified_expiry;
-use crate::airbyte::wire::ApplicationTokenRequest;
-use crate::airbyte::{Airbyte, AirbyteError};
+use crate::airbyte::{Airbyte, AirbyteError, ApplicationTokenRequest};
 use crate::credential::secrets_manager::{SecretError, SecretsManager};
 use crate::invocation::Invocation;
 

@@ -1,85 +1,17 @@
-//! What goes over the wire to and from Airbyte, in the generation of the API that its "Authentication & Token
-//! Management" page documents. Another generation (`/embedded/widget-token`, snake case) would change this file alone.
+//! The body of an error response.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
-use std::fmt::Write as _;
-use std::hash::{BuildHasher as _, RandomState};
 
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Number, Value};
-use uuid::Uuid;
 
+use super::redaction::{MAX_MESSAGE_CHARS, SentValues, one_line};
 use crate::field_error::{FieldError, FieldErrors, json_pointer};
-use crate::json::{self, Lexeme};
-
-/// Where an application's id and secret are exchanged.
-pub const APPLICATION_TOKEN_PATH: &str = "/api/v1/account/applications/token";
-/// Where user-scoped tokens come from.
-pub const WIDGET_TOKEN_PATH: &str = "/api/v1/embedded/widget_token";
-/// Where sources are created. The slash at its end belongs to it.
-pub const SOURCES_PATH: &str = "/api/v1/integrations/sources/";
-
-/// Body of the exchange; JSON only, a form is answered 401.
-#[derive(Serialize)]
-pub struct ApplicationTokenRequest<'a> {
-    /// The application's id.
-    pub client_id: &'a str,
-    /// The application's secret.
-    pub client_secret: &'a str,
-}
-
-/// Answer to the exchange.
-#[derive(Deserialize)]
-pub struct ApplicationTokenAnswer {
-    /// A JWT.
-    pub access_token: String,
-    /// Seconds; 900 has been seen beside a JWT that ended after 180.
-    pub expires_in: Option<f64>,
-}
-
-/// Body of the call for a user-scoped token.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WidgetTokenRequest<'a> {
-    /// The user, as the organization knows them.
-    pub external_user_id: &'a str,
-    /// The Airbyte organization.
-    #[serde(serialize_with = "hyphenated")]
-    pub organization_id: Uuid,
-    /// The origin of the page that embeds the widget.
-    pub allowed_origin: &'a str,
-}
-
-/// Answer to the call for a user-scoped token.
-#[derive(Deserialize)]
-pub struct WidgetTokenAnswer {
-    /// The opaque token.
-    pub token: String,
-}
-
-/// Body of a create.
-#[derive(Serialize)]
-pub struct CreateSourceRequest<'a> {
-    /// The workspace to create it in.
-    #[serde(serialize_with = "hyphenated")]
-    pub workspace_id: Uuid,
-    /// The template that the source is made from.
-    #[serde(serialize_with = "hyphenated")]
-    pub source_config_template_id: Uuid,
-    /// The caller's text, character by character: numbers would not survive being read and written.
-    pub connection_configuration: &'a RawValue,
-}
-
-fn hyphenated<S: serde::Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
-}
 
 /// What a refusal's body says, as far as it has one of the three shapes that are known:
 /// FastAPI's `{"detail": "…" | [{"loc", "msg", "type"}]}`, Micronaut's `{"message", "_embedded": {"errors": [{"message"}]}}`
-/// and problem details. Texts and places are Airbyte's and may quote what was sent: see [`Rejection::without`].
+/// and problem details. Texts and places are Airbyte's and may quote what was sent: see [`Rejection::redact`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Rejection {
     /// What is wrong on the whole.
@@ -127,26 +59,26 @@ impl Rejection {
     ///
     /// Takes time and memory in proportion to what was sent, and to the number of texts.
     #[must_use]
-    pub fn without(mut self, configuration: &RawValue, token: &SecretString) -> Self {
+    pub fn redact(mut self, configuration: &RawValue, token: &SecretString) -> Self {
         if self == Self::default() {
             return self;
         }
-        let mut sent = Sent::of(configuration);
+        let mut sent = SentValues::of(configuration);
         sent.add(token.expose_secret());
         self.message = self
             .message
-            .filter(|message| !sent.repeated_in(message))
+            .filter(|message| !sent.contains_any_of(message))
             .as_deref()
             .map(beginning);
         self.errors = self.errors.map(|error| {
             let detail = match error.detail {
-                detail if sent.repeated_in(&detail) => Cow::Borrowed("is invalid"),
+                detail if sent.contains_any_of(&detail) => Cow::Borrowed("is invalid"),
                 detail => Cow::Owned(beginning(&detail)),
             };
             let parts = error.pointer.split('/').skip(1);
             let safe = parts.take_while(|part| {
                 let text = part.replace("~1", "/").replace("~0", "~");
-                sent.names.contains(&text) || !sent.repeated_in(&text)
+                sent.names.contains(&text) || !sent.contains_any_of(&text)
             });
             FieldError::new(
                 safe.fold(String::new(), |pointer, part| pointer + "/" + part),
@@ -157,11 +89,8 @@ impl Rejection {
     }
 }
 
-/// The most characters that are told of a text.
-const LONGEST: usize = 300;
-
 fn beginning(text: &str) -> String {
-    text.chars().take(LONGEST).collect()
+    text.chars().take(MAX_MESSAGE_CHARS).collect()
 }
 
 /// `{"loc": ["body", "connection_configuration", "host"], "msg": "Field required", "type": "missing"}`.
@@ -191,127 +120,6 @@ fn fastapi_fault(error: &Value) -> Option<FieldError> {
         json_pointer(place.iter().map(AsRef::as_ref)),
         message,
     ))
-}
-
-fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
-}
-
-/// What a connection configuration holds.
-#[derive(Default)]
-struct Sent {
-    /// Its members' names: saying one again gives nothing away.
-    names: HashSet<String>,
-    /// Hashes of its strings and numbers: of a short one as a whole, of a longer one of every [`RUN`] characters in a
-    /// row. Hashes, since a hostile configuration has a million of them.
-    pieces: HashSet<u64>,
-    hasher: RandomState,
-}
-
-/// Of a value longer than this, no so many characters in a row are told: validators abridge long values in the middle.
-const RUN: usize = 16;
-
-/// A value of fewer bytes counts as repeated only where it is a word of its own: an `id` is in every `invalid`.
-const SHORTEST_INSIDE: usize = 4;
-
-impl Sent {
-    fn of(configuration: &RawValue) -> Self {
-        let mut sent = Self::default();
-        for lexeme in json::lexemes(configuration) {
-            match lexeme {
-                Lexeme::Key(quoted) => sent
-                    .names
-                    .extend(json::unescape(quoted).map(Cow::into_owned)),
-                Lexeme::String(quoted) => {
-                    if let Some(text) = json::unescape(quoted) {
-                        sent.add(&text);
-                    }
-                }
-                Lexeme::Number(number) => {
-                    sent.add(number);
-                    // As programs print it.
-                    if let Ok(number) = serde_json::from_str::<Number>(number) {
-                        sent.add(&number.to_string());
-                    }
-                }
-                _ => {}
-            }
-        }
-        sent
-    }
-
-    fn add(&mut self, value: &str) {
-        self.add_line(value);
-        if value.contains(char::is_control) {
-            value
-                .split(char::is_control)
-                .for_each(|line| self.add_line(line));
-        }
-        if !value.is_ascii() {
-            self.add_line(&ascii(value));
-        }
-    }
-
-    fn add_line(&mut self, line: &str) {
-        let line = plain(line);
-        let line = line.trim();
-        if line.is_empty() {
-            return;
-        }
-        let begins = line.char_indices().map(|(at, _)| at);
-        let ends = begins.clone().skip(RUN).chain([line.len()]);
-        for (begin, end) in begins.zip(ends) {
-            self.pieces.insert(self.hasher.hash_one(&line[begin..end]));
-        }
-    }
-
-    /// Looks a little further than what is told of a text: a value that is cut there must be recognised too.
-    fn repeated_in(&self, text: &str) -> bool {
-        let text: String = plain(text).chars().take(LONGEST + RUN).collect();
-        let bounds: Vec<usize> = text
-            .char_indices()
-            .map(|(at, _)| at)
-            .chain([text.len()])
-            .collect();
-        let mut pieces = bounds.iter().enumerate().flat_map(|(index, &begin)| {
-            let ends = bounds[index + 1..].iter().take(RUN);
-            ends.map(move |&end| begin..end)
-        });
-        pieces.any(|piece| {
-            self.pieces
-                .contains(&self.hasher.hash_one(&text[piece.clone()]))
-                && (piece.len() >= SHORTEST_INSIDE
-                    || is_word(&text[..piece.start], &text[piece.end..]))
-        })
-    }
-}
-
-/// Whether what stands between the two is a word of its own.
-fn is_word(before: &str, after: &str) -> bool {
-    let ends = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
-    ends(before.chars().next_back()) && ends(after.chars().next())
-}
-
-/// Validators quote with and without escapes: comparing is done without any.
-fn plain(text: &str) -> String {
-    one_line(text).replace('\\', "")
-}
-
-/// With `\u00e4` for `ä`, as many a JSON writer has it.
-fn ascii(text: &str) -> String {
-    let mut ascii = String::new();
-    for c in text.chars() {
-        if c.is_ascii() {
-            ascii.push(c);
-        } else {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _ = write!(ascii, "\\u{unit:04x}");
-            }
-        }
-    }
-    ascii
 }
 
 #[cfg(test)]
@@ -410,7 +218,7 @@ mod tests {
             {"loc": ["body", "d"], "msg": "see line two there"},
             {"loc": ["body", "e"], "msg": "must be at least 199, true"},
         ]}))
-        .without(&sent, &token());
+        .redact(&sent, &token());
         let details: Vec<_> = rejection
             .errors
             .as_slice()
@@ -429,14 +237,14 @@ mod tests {
         );
         assert_eq!(
             parse(&json!({"detail": "no 'hunter2' here"}))
-                .without(&sent, &token())
+                .redact(&sent, &token())
                 .message,
             None
         );
         let sent = raw(&json!({"password": "it's \\ back"}));
         assert_eq!(
             parse(&json!({"detail": "'it\\'s \\\\ back' is short"}))
-                .without(&sent, &token())
+                .redact(&sent, &token())
                 .message,
             None
         );
@@ -447,7 +255,7 @@ mod tests {
             {"loc": ["body", "c", "hunter2", "key"], "msg": "bad"},
             {"loc": ["body", "hunter2"], "msg": "bad"},
         ]}))
-        .without(&sent, &token())
+        .redact(&sent, &token())
         .errors;
         let places: Vec<_> = faults
             .as_slice()
@@ -460,7 +268,7 @@ mod tests {
         let long = format!("{} it's \\ back", "x".repeat(298));
         assert_eq!(
             parse(&json!({"detail": long}))
-                .without(&sent, &token())
+                .redact(&sent, &token())
                 .message,
             None
         );
@@ -495,7 +303,7 @@ mod tests {
         ] {
             let rejection =
                 parse(&json!({"detail": said, "_embedded": {"errors": [{"message": said}]}}))
-                    .without(serde_json::from_str(sent).unwrap(), &token());
+                    .redact(serde_json::from_str(sent).unwrap(), &token());
             assert_eq!(
                 rejection,
                 Rejection {
@@ -518,7 +326,7 @@ mod tests {
             let rejection = parse(
                 &json!({"detail": [{"loc": ["header", said], "msg": said}], "message": said}),
             )
-            .without(&raw(&json!({})), &token);
+            .redact(&raw(&json!({})), &token);
             assert_eq!(
                 rejection,
                 Rejection {
@@ -543,7 +351,7 @@ mod tests {
             ("(id)", false),
         ] {
             let message = parse(&json!({"detail": said}))
-                .without(&sent, &token())
+                .redact(&sent, &token())
                 .message;
             assert_eq!(message.is_some(), is_told, "{said}");
         }
@@ -555,7 +363,7 @@ mod tests {
         let sent = raw(&json!({"a/b": "c/d/e", "long": long, "n": 54321}));
         let places = |place: &Value| {
             parse(&json!({"detail": [{"loc": place, "msg": "bad"}]}))
-                .without(&sent, &token())
+                .redact(&sent, &token())
                 .errors
                 .as_slice()[0]
                 .pointer
@@ -583,7 +391,7 @@ mod tests {
                 "detail": [{"loc": [said], "msg": said}],
                 "_embedded": {"errors": [{"message": said}]},
             }))
-            .without(&raw(&json!([{ "name": value }])), &token());
+            .redact(&raw(&json!([{ "name": value }])), &token());
             let shown = format!("{rejection:?}");
             prop_assert!(!rejection.message.iter().any(|message| message.contains(seen)), "{}", shown);
             for fault in rejection.errors.as_slice() {
@@ -595,21 +403,5 @@ mod tests {
         fn no_body_makes_the_reader_panic(body in any::<Vec<u8>>()) {
             prop_assert_eq!(Rejection::parse(&body), Rejection::default());
         }
-    }
-
-    #[test]
-    fn a_create_carries_the_configuration_as_it_came() {
-        let text = r#"{ "big":123456789012345678901234567890, "f": 1.0 }"#;
-        let request = CreateSourceRequest {
-            workspace_id: Uuid::from_u128(1),
-            source_config_template_id: Uuid::from_u128(2),
-            connection_configuration: serde_json::from_str(text).unwrap(),
-        };
-        assert_eq!(
-            serde_json::to_string(&request).unwrap(),
-            format!(
-                r#"{{"workspace_id":"00000000-0000-0000-0000-000000000001","source_config_template_id":"00000000-0000-0000-0000-000000000002","connection_configuration":{text}}}"#
-            )
-        );
     }
 }

@@ -1,0 +1,161 @@
+//! Which failed calls are retried, and when.
+
+use std::time::{Duration, SystemTime};
+
+use http::header::{HeaderMap, RETRY_AFTER};
+use tokio::time::sleep;
+
+use super::error::AirbyteError;
+use crate::invocation::Invocation;
+
+/// The maximum number of requests for one call.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// The upper bound of the first wait, which is random (full jitter). It doubles with each further one.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(100);
+
+/// The minimum time that must be left after a wait, so that the retry can succeed.
+const MIN_TIME_FOR_RETRY: Duration = Duration::from_millis(250);
+
+/// Whether a request may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RetryPolicy {
+    /// Idempotent: retrying has no further effect.
+    Idempotent,
+    /// Not idempotent: retried only if the request was certainly not processed.
+    NonIdempotent,
+}
+
+impl RetryPolicy {
+    /// Whether a request that failed with `error` may be sent again, and may succeed then.
+    fn is_retryable(self, error: &AirbyteError) -> bool {
+        match (error, self) {
+            (AirbyteError::Connect(_) | AirbyteError::ConnectTimeout, _)
+            | (AirbyteError::ConnectionLost(_), Self::Idempotent) => true,
+            (AirbyteError::Status(response), Self::Idempotent) => {
+                matches!(response.status, 429 | 502..=504)
+            }
+            (AirbyteError::Status(response), Self::NonIdempotent) => response.status == 429,
+            // TLS, because a certificate does not become valid within a second.
+            (AirbyteError::ConnectionLost(_), Self::NonIdempotent)
+            | (AirbyteError::Tls(_) | AirbyteError::Timeout | AirbyteError::InvalidResponse, _) => {
+                false
+            }
+        }
+    }
+}
+
+/// The attempts of one call.
+pub(super) struct Attempts {
+    policy: RetryPolicy,
+    count: u32,
+    backoff: Duration,
+}
+
+impl Attempts {
+    /// Starts with the first attempt.
+    pub(super) fn new(policy: RetryPolicy) -> Self {
+        Self {
+            policy,
+            count: 1,
+            backoff: INITIAL_BACKOFF,
+        }
+    }
+
+    /// Waits before the next attempt: as long as Airbyte asks, or else for the backoff. Returns an error that cannot be
+    /// retried, or not in the time that is left, at once.
+    pub(super) async fn next(
+        &mut self,
+        error: AirbyteError,
+        invocation: &Invocation,
+    ) -> Result<(), AirbyteError> {
+        let wait = error
+            .retry_after()
+            .unwrap_or_else(|| self.backoff.mul_f64(fastrand::f64()));
+        if self.count == MAX_ATTEMPTS
+            || !self.policy.is_retryable(&error)
+            || wait + MIN_TIME_FOR_RETRY > invocation.time_left()
+        {
+            return Err(error);
+        }
+        sleep(wait).await;
+        self.count += 1;
+        self.backoff *= 2;
+        Ok(())
+    }
+}
+
+/// Parses the header `Retry-After`: seconds or an HTTP date (RFC 9110, section 10.2.3). A date in the past is no wait.
+pub(super) fn parse_retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Some(Duration::from_secs(seconds.into()));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::ErrorResponse;
+    use super::super::rejection::Rejection;
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn parses_retry_after_seconds_and_dates() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        for (text, seconds) in [
+            ("3", Some(3)),
+            (" 0 ", Some(0)),
+            ("Sun, 09 Sep 2001 01:46:45 GMT", Some(5)),
+            ("Sun, 09 Sep 2001 01:46:00 GMT", Some(0)),
+            ("", None),
+            ("soon", None),
+            ("-1", None),
+            ("1.5", None),
+            ("99999999999", None),
+        ] {
+            let headers =
+                HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(text).unwrap())]);
+            let expected = seconds.map(Duration::from_secs);
+            assert_eq!(parse_retry_after(&headers, now), expected, "{text:?}");
+        }
+    }
+
+    fn status(status: u16) -> AirbyteError {
+        AirbyteError::Status(ErrorResponse {
+            status,
+            retry_after: None,
+            rejection: Rejection::default(),
+        })
+    }
+
+    #[test]
+    fn create_is_retried_only_if_not_processed() {
+        let tls = rustls::Error::DecryptError;
+        let both = (true, true);
+        let idempotent_only = (true, false);
+        let neither = (false, false);
+        let mut cases = vec![
+            (AirbyteError::Connect("x".into()), both),
+            (AirbyteError::ConnectTimeout, both),
+            (status(429), both),
+            (AirbyteError::ConnectionLost("x".into()), idempotent_only),
+            (AirbyteError::Tls(tls), neither),
+            (AirbyteError::Timeout, neither),
+            (AirbyteError::InvalidResponse, neither),
+        ];
+        cases.extend([502, 503, 504].map(|code| (status(code), idempotent_only)));
+        cases.extend(
+            [302, 400, 401, 403, 404, 409, 422, 500, 501].map(|code| (status(code), neither)),
+        );
+        for (error, expected) in cases {
+            let retryable = (
+                RetryPolicy::Idempotent.is_retryable(&error),
+                RetryPolicy::NonIdempotent.is_retryable(&error),
+            );
+            assert_eq!(retryable, expected, "{error}");
+        }
+    }
+}
