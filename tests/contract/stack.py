@@ -1,4 +1,4 @@
-"""The local stack, as `make dev` starts it, and calls to its API that are checked against openapi.yaml."""
+"""The local stack of `make dev`, and calls to its API with validation against openapi.yaml."""
 
 import itertools
 import json
@@ -17,30 +17,28 @@ import schemathesis
 from schemathesis.checks import CHECKS, load_all_checks
 
 import openapi
-from programs import REPOSITORY, Airbyte, SecretsManager, clean_environment, free_ports, wait_for
+from programs import REPOSITORY, Airbyte, SecretsManager, clean_environment, free_ports, target_directory, wait_for
 
-# The one origin that the stack allows: the one in openapi.yaml's examples.
+# The only allowed origin of the stack, as in the examples of openapi.yaml.
 ORIGIN = "http://localhost:5173"
 
-# The simulator's template for sample data, and a configuration that it takes.
+# The simulator's template for sample data, and a valid configuration.
 TEMPLATE = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e02"
 CONFIGURATION = {"count": 1}
 
-# A body of each route that leads to success, and the status of success.
-GOOD = {"/token": {}, "/sources": {"source_config_template_id": TEMPLATE, "connection_configuration": CONFIGURATION}}
+# A valid body of each route, and the status of success.
+VALID = {"/token": {}, "/sources": {"source_config_template_id": TEMPLATE, "connection_configuration": CONFIGURATION}}
 SUCCESS = {"/token": 200, "/sources": 201}
 
-# The functions are built first if they have changed.
+# Includes a build of the functions if they have changed.
 START_TIMEOUT = 900.0
 
 STOP_TIMEOUT = 60.0
 
-PROGRAM = REPOSITORY / "target/debug/local-stack"
-
 PORTS = ("GATEWAY_PORT", "ISSUER_PORT", "AIRBYTE_PORT", "DEMO_PORT", "INVOKE_PORT")
 
 load_all_checks()
-# An answer is one that openapi.yaml has for the route: its status, media type, headers and body.
+# Status, media type, headers and body are documented in openapi.yaml for the route.
 CONFORMANCE = CHECKS.get_by_names(
     [
         "status_code_conformance",
@@ -53,9 +51,9 @@ CONFORMANCE = CHECKS.get_by_names(
 
 @contextmanager
 def local_stack(**variables: str) -> Iterator["Stack"]:
-    """Starts everything, under further variables of `make dev`, and ends it."""
-    # The stack's own guard ends it when the pipe to the guard closes: at the latest when the tests are killed.
-    process, ports = start(PROGRAM, "guard", PROGRAM, **variables)
+    """Starts the stack with additional variables of `make dev`, and stops it."""
+    # The supervisor stops the stack when its standard input closes, at the latest when the tests are killed.
+    process, ports = start(program(), "guard", program(), **variables)
     try:
         yield Stack.of(process, ports)
     finally:
@@ -67,7 +65,7 @@ def local_stack(**variables: str) -> Iterator["Stack"]:
 
 
 def start(*command: Path | str, **variables: str) -> tuple[subprocess.Popen, dict[str, int]]:
-    """Runs the stack's program on free ports, in a session of its own."""
+    """Runs a command of the stack on free ports, in its own session."""
     subprocess.run(["cargo", "build", "--quiet", "--locked", "--package", "local-stack"], cwd=REPOSITORY, check=True)
     ports = dict(zip(PORTS, free_ports(len(PORTS))))
     process = subprocess.Popen(
@@ -75,7 +73,7 @@ def start(*command: Path | str, **variables: str) -> tuple[subprocess.Popen, dic
         cwd=REPOSITORY,
         env=clean_environment(
             ALLOWED_ORIGINS=ORIGIN,
-            # One instance of each function, so that all requests meet the same state.
+            # One instance of each function, so that all requests share its state.
             FUNCTION_CONCURRENCY="1",
             **{name: str(port) for name, port in ports.items()},
             **variables,
@@ -90,7 +88,7 @@ def start(*command: Path | str, **variables: str) -> tuple[subprocess.Popen, dic
 
 
 class Output:
-    """What a program prints, read all the time so that it never has to wait."""
+    """The output of a program, read continuously so that the program never blocks."""
 
     def __init__(self, stream):
         self._text = ""
@@ -100,10 +98,10 @@ class Output:
 
     def _read(self, stream) -> None:
         for line in stream:
-            self._note(line)
-        self._note("", ended=True)
+            self._append(line)
+        self._append("", ended=True)
 
-    def _note(self, text: str, ended: bool = False) -> None:
+    def _append(self, text: str, ended: bool = False) -> None:
         with self._changed:
             self._text += text
             self._ended = ended
@@ -111,7 +109,7 @@ class Output:
 
     @property
     def lines(self) -> list[str]:
-        """What was printed so far."""
+        """The lines printed so far."""
         return self._text.splitlines()
 
     def wait_for(self, pattern: str, timeout: float) -> re.Match:
@@ -126,7 +124,7 @@ class Output:
 class Stack:
     """A running local stack."""
 
-    # Its secret, and what is in it.
+    # The secret's name and value.
     SECRET = "airbyte/organization-token"
     CREDENTIAL = json.dumps({"organization_token": Airbyte.ORGANIZATION_TOKEN})
 
@@ -138,9 +136,9 @@ class Stack:
 
     @classmethod
     def of(cls, process: subprocess.Popen, ports: dict[str, int]) -> "Stack":
-        """The stack of a program that was started, when all of it runs."""
+        """Returns the stack of a started program, once everything runs."""
         output = Output(process.stdout)
-        # It is printed last, and at once.
+        # The last lines of the banner, which is printed at once.
         output.wait_for("Ctrl-C ends everything", START_TIMEOUT)
         return cls(ports, output, SecretsManager(output.wait_for(r"Secrets +(http\S+)", 0).group(1)))
 
@@ -152,35 +150,39 @@ class Stack:
         return f"http://localhost:{self.ports[port]}"
 
     def restore(self) -> None:
-        """Takes back what went wrong on purpose, and waits until the functions have noticed."""
+        """Clears all injected failures, and waits until the functions have recovered."""
         self.airbyte.restore()
         self.secrets_manager.put(self.SECRET, self.CREDENTIAL)
-        for path in GOOD:
-            # A function whose credential was refused twice asks nobody for a while.
-            wait_for(lambda: self.good(path, user=self.newcomer()).ok, f"POST {path} succeeds again")
+        for path in VALID:
+            # A function pauses after its credential was rejected twice.
+            wait_for(lambda: self.call(path, user=self.new_user()).ok, f"POST {path} succeeds again")
 
-    def newcomer(self) -> str:
-        """A user of whom nobody has heard yet, so that create-source has no token for them."""
-        return f"newcomer-{next(self._users)}"
+    def new_user(self) -> str:
+        """A user without requests so far, so that create-source has no cached token."""
+        return f"user-{next(self._users)}"
 
     def bearer(self, user: str) -> str:
-        """An Authorization header's value, for a user who has signed in."""
+        """The value of a signed-in user's Authorization header."""
         query = urllib.parse.urlencode({"sub": user})
         with urllib.request.urlopen(f"{self.at('ISSUER_PORT')}/token?{query}", timeout=60) as response:
             return f"Bearer {response.read().decode()}"
 
-    def good(self, path: str, *, user: str | None = "alice", headers: dict = {}, **members) -> requests.Response:
-        """Calls a route with a good body, but for some members."""
-        return self.post(path, json.dumps(GOOD[path] | members).encode(), user=user, **headers)
+    def call(self, path: str, *, user: str | None = "alice", headers: dict = {}, **fields) -> requests.Response:
+        """Calls a route with a valid body, with some fields replaced."""
+        return self.post(path, json.dumps(VALID[path] | fields).encode(), user=user, **headers)
 
     def post(self, path: str, body: bytes, *, user: str | None = "alice", **headers: str) -> requests.Response:
-        """Calls a route and checks that the answer is one that openapi.yaml has for it."""
+        """Calls a route, and validates the response against openapi.yaml."""
         sent = {"content-type": "application/json"} | headers
         if user is not None:
             sent["authorization"] = self.bearer(user)
         response = requests.post(self.url + path, data=body, headers=sent, timeout=60, allow_redirects=False)
         self.schema[path]["POST"].Case().validate_response(response, checks=CONFORMANCE)
         return response
+
+
+def program() -> Path:
+    return target_directory() / "debug/local-stack"
 
 
 def load_schema() -> schemathesis.schemas.BaseSchema:

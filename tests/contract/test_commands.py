@@ -37,8 +37,8 @@ AWS_CALL = r"aws \S+ \S+ --"
 AWS_NAME = r"aws \S+ \S+$"
 CARGO_LAMBDA = r"cargo lambda \S+$"
 MAKE = rf"({ASSIGNMENT})*make "
-SAM_LIST = r"sam list "
-SAM = r"sam (?!list )"
+SAM_LIST = r"\.venv/test/bin/sam list "
+SAM = r"sam "
 RUSTUP = r"rustup target add "
 CARGO_TEST = r"cargo test "
 PYTEST = r"\.venv/test/bin/pytest "
@@ -281,7 +281,8 @@ def test_sam_prints_stack_outputs(secrets_manager, tmp_path, command):
     )
     tools = os.pathsep.join([str(REPOSITORY / ".venv/test/bin"), os.environ["PATH"]])
     aws = {"AWS_ENDPOINT_URL": secrets_manager.url, "SAM_CLI_TELEMETRY": "0", **keys}
-    outputs = json.loads(run(command.text, cwd=tmp_path, PATH=tools, HOME=str(tmp_path), **aws))
+    listing = command.text.removeprefix(".venv/test/bin/")
+    outputs = json.loads(run(listing, cwd=tmp_path, PATH=tools, HOME=str(tmp_path), **aws))
     assert [(output["OutputKey"], output["OutputValue"]) for output in outputs] == [("ApiUrl", address)]
 
 

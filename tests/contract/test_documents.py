@@ -76,7 +76,7 @@ def test_link_target_exists(link):
 @pytest.fixture(scope="module")
 def log_line(running_stack) -> dict:
     """The log line of a successful request."""
-    running_stack.good("/token")
+    running_stack.call("/token")
     return json.loads(running_stack.output.wait_for(r'\{.*"outcome":"token-minted".*\}', 60).group())
 
 

@@ -1,4 +1,4 @@
-"""The requests that openapi.yaml shows can be sent as they are."""
+"""The request examples of openapi.yaml succeed."""
 
 import json
 
@@ -15,6 +15,6 @@ def request_examples():
 
 
 @pytest.mark.parametrize(("path", "body"), list(request_examples()))
-def test_an_example_of_a_request_succeeds(stack, path, body):
-    answer = stack.post(path, json.dumps(body).encode())
-    assert answer.status_code == SUCCESS[path], answer.text
+def test_request_example_succeeds(stack, path, body):
+    response = stack.post(path, json.dumps(body).encode())
+    assert response.status_code == SUCCESS[path], response.text

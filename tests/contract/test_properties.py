@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is one that openapi.yaml has: requests made from its schemas, good ones and bad ones."""
+"""Every response conforms to openapi.yaml, for valid and invalid requests generated from its schemas."""
 
 import pytest
 from schemathesis import Case
@@ -14,14 +14,14 @@ schema = load_schema()
 
 @pytest.fixture(scope="module")
 def caller(running_stack) -> dict[str, str]:
-    # Written like this, schemathesis knows it again, and tries also without and with a wrong one.
+    # With this spelling, schemathesis recognizes the header, and also tests without it and with an invalid one.
     return {"Authorization": running_stack.bearer(USER)}
 
 
 @pytest.fixture(scope="module")
 def own(running_stack) -> dict:
-    """For each member of the bodies, a value that is the caller's own and that Airbyte takes."""
-    minted = running_stack.good("/token", user=USER).json()
+    """A value for each field of the bodies that belongs to the caller and that Airbyte accepts."""
+    minted = running_stack.call("/token", user=USER).json()
     return {
         "allowedOrigin": ORIGIN,
         "externalUserId": USER,
@@ -32,44 +32,44 @@ def own(running_stack) -> dict:
     }
 
 
-def members(path: str) -> dict:
+def fields(path: str) -> dict:
     return openapi.dereference(openapi.request_schema(path))["properties"]
 
 
-def is_good(case: Case) -> bool:
-    """Whether it may succeed. Generated as bad, but good by the document, is one that does not say that it is JSON."""
-    modes = {place: part.mode for place, part in case.meta.components.items() if place != ParameterLocation.HEADER}
+def is_valid(case: Case) -> bool:
+    """Whether it may succeed. A missing Content-Type is generated as invalid, but documented as valid."""
+    modes = {location: part.mode for location, part in case.meta.components.items() if location != ParameterLocation.HEADER}
     return all(mode.is_positive for mode in modes.values())
 
 
 @schema.parametrize()
-def test_a_generated_request_is_answered_as_documented(case, running_stack, caller):
-    if is_good(case) and isinstance(case.body, dict):
-        # What only looks like a token is answered 400, as the document says: no schema can tell.
+def test_generated_request_gets_documented_response(case, running_stack, caller):
+    if is_valid(case) and isinstance(case.body, dict):
+        # A string that only matches the pattern of a token results in 400, as documented: no schema can express it.
         case.body = {name: value for name, value in case.body.items() if name != "token"}
     case.call_and_validate(base_url=running_stack.url, headers=caller)
 
 
 @schema.parametrize()
-def test_a_generated_request_with_the_callers_own_values_fails_only_for_its_faults(case, running_stack, caller, own):
+def test_valid_generated_request_succeeds(case, running_stack, caller, own):
     if isinstance(case.body, dict):
-        # null stays: it is as good as nothing. What the schema forbids stays too.
+        # null stays, because it stands for an omitted field. Values that the schema forbids stay, too.
         case.body = {
             name: own[name]
-            if name in own and value is not None and not openapi.faults(members(case.path).get(name, False), value)
+            if name in own and value is not None and not openapi.faults(fields(case.path).get(name, False), value)
             else value
             for name, value in case.body.items()
         }
-    answer = case.call_and_validate(base_url=running_stack.url, headers=caller)
-    if is_good(case):
-        assert answer.status_code == SUCCESS[case.path], answer.text
+    response = case.call_and_validate(base_url=running_stack.url, headers=caller)
+    if is_valid(case):
+        assert response.status_code == SUCCESS[case.path], response.text
 
 
-def test_every_member_of_a_request_has_a_value_of_the_callers_own(own):
-    assert own.keys() == {name for path in SUCCESS for name in members(path)}
+def test_all_fields_have_values_of_the_caller(own):
+    assert own.keys() == {name for path in SUCCESS for name in fields(path)}
 
 
-def test_every_operation_asks_for_a_token():
-    """Or else nothing above tries it without."""
+def test_all_operations_require_authentication():
+    """Otherwise the tests above would not generate requests without it."""
     assert openapi.document()["security"] == [{"jwt": []}]
     assert not any("security" in item["post"] for item in openapi.document()["paths"].values())

@@ -1,4 +1,4 @@
-"""Every status that openapi.yaml has can be reached, with every body that it has for it."""
+"""Every status and every body in openapi.yaml can be reached, and matches its example."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,36 +11,36 @@ import openapi
 from programs import wait_for
 from stack import ORIGIN, Stack
 
-# More than API Gateway takes.
+# Over API Gateway's limit.
 OVER_10_MB = b" " * (10 * 1024 * 1024 + 1)
 
-# More than the functions take.
+# The functions' limits.
 LIMITS = {"/token": 64 * 1024, "/sources": 1024 * 1024}
 
-# Bodies with two faults each.
-FAULTY = {"/token": b'{"allowedOrigin": 1, "userId": "bob"}', "/sources": b'{"source_config_template_id": "x"}'}
+# Bodies with two invalid fields each.
+INVALID = {"/token": b'{"allowedOrigin": 1, "userId": "bob"}', "/sources": b'{"source_config_template_id": "x"}'}
 
-# The simulator's template for a database, and a configuration that lacks something.
+# The simulator's template for a database, and a configuration without a required field.
 POSTGRES = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e01"
 WITHOUT_HOST = {"database": "shop", "username": "airbyte", "password": "not-a-real-password"}
 
-# What openapi.yaml's bodies of API Gateway are called here, and those of success.
+# Kinds of bodies other than problems: API Gateway's errors, and success.
 GATEWAY = "gateway"
 SUCCESS = "success"
 
 
-def airbyte_answers(stack: Stack, path: str, status: int, **headers: str) -> None:
-    """Has Airbyte answer like this where the route calls it last."""
+def inject_response(stack: Stack, path: str, status: int, **headers: str) -> None:
+    """Injects a response into the last call of the route to Airbyte."""
     response = {"status": status, "headers": list(headers.items())}
     stack.airbyte.inject({"/token": "widget-token", "/sources": "sources"}[path], {"respond": response})
 
 
 def success(stack, path):
-    return stack.good(path)
+    return stack.call(path)
 
 
-def faults(stack, path):
-    return stack.post(path, FAULTY[path])
+def invalid_fields(stack, path):
+    return stack.post(path, INVALID[path])
 
 
 def not_json(stack, path):
@@ -48,25 +48,25 @@ def not_json(stack, path):
 
 
 def invalid_token(stack, path):
-    return stack.good(path, token="not base64")
+    return stack.call(path, token="not base64")
 
 
 def no_caller(stack, path):
-    return stack.good(path, user=None)
+    return stack.call(path, user=None)
 
 
 def token_expired(stack, path):
-    token = stack.good("/token").json()["token"]
+    token = stack.call("/token").json()["token"]
     stack.airbyte.revoke_scoped_tokens()
-    return stack.good(path, token=token)
+    return stack.call(path, token=token)
 
 
 def forbidden(stack, path):
-    return stack.good(path, externalUserId="bob")
+    return stack.call(path, externalUserId="bob")
 
 
 def origin_not_allowed(stack, path):
-    return stack.good(path, headers={"origin": f"{ORIGIN}.example"})
+    return stack.call(path, headers={"origin": f"{ORIGIN}.example"})
 
 
 def payload_too_large(stack, path):
@@ -78,35 +78,35 @@ def too_large_for_api_gateway(stack, path):
 
 
 def source_rejected(stack, path):
-    return stack.good(path, source_config_template_id=POSTGRES, connection_configuration=WITHOUT_HOST)
+    return stack.call(path, source_config_template_id=POSTGRES, connection_configuration=WITHOUT_HOST)
 
 
 def rate_limited(stack, path):
-    # Longer than the function may wait.
-    airbyte_answers(stack, path, 429, **{"retry-after": "60"})
-    return stack.good(path)
+    # Longer than the function waits.
+    inject_response(stack, path, 429, **{"retry-after": "60"})
+    return stack.call(path)
 
 
 def upstream_error(stack, path):
-    airbyte_answers(stack, path, 500)
-    return stack.good(path)
+    inject_response(stack, path, 500)
+    return stack.call(path)
 
 
 def credential_rejected(stack, path):
     stack.airbyte.accept_organization_tokens()
-    return stack.good(path, user=stack.newcomer())
+    return stack.call(path, user=stack.new_user())
 
 
 def credential_unavailable(stack, path):
-    # What the function holds is refused, so that it reads the secret again.
+    # Airbyte rejects the cached value, so that the function reads the secret again.
     stack.airbyte.accept_organization_tokens()
     stack.secrets_manager.put(stack.SECRET, "not one of the formats")
-    return stack.good(path, user=stack.newcomer())
+    return stack.call(path, user=stack.new_user())
 
 
 def upstream_timeout(stack, path):
     stack.airbyte.inject("any", "hang")
-    return stack.good(path)
+    return stack.call(path)
 
 
 def unsigned(stack, path):
@@ -118,15 +118,15 @@ def throttled(stack, path):
 
 
 def until(status: int, stack: Stack, path: str) -> Response:
-    """Calls again and again: of two calls in a second the second is one too many, and the first is not."""
-    answers = []
+    """Calls until the status occurs: of two calls within a second, one is denied, and the other throttled."""
+    responses = []
 
-    def answered() -> bool:
-        answers.append(stack.post(path, b"", user=None))
-        return answers[-1].status_code == status
+    def has_status() -> bool:
+        responses.append(stack.post(path, b"", user=None))
+        return responses[-1].status_code == status
 
-    wait_for(answered, f"an answer with status {status}")
-    return answers[-1]
+    wait_for(has_status, f"a response with status {status}")
+    return responses[-1]
 
 
 class Reached(NamedTuple):
@@ -140,7 +140,7 @@ TOKEN, SOURCES, BOTH = ("/token",), ("/sources",), ("/token", "/sources")
 REACHED = [
     Reached(200, SUCCESS, TOKEN, success),
     Reached(201, SUCCESS, SOURCES, success),
-    Reached(400, "invalid-request", BOTH, faults),
+    Reached(400, "invalid-request", BOTH, invalid_fields),
     Reached(400, "invalid-request", BOTH, not_json),
     Reached(400, "invalid-token", SOURCES, invalid_token),
     Reached(401, GATEWAY, BOTH, no_caller),
@@ -156,14 +156,14 @@ REACHED = [
     Reached(503, "credential-unavailable", BOTH, credential_unavailable),
 ]
 REACHED_LATE = [Reached(504, "upstream-timeout", BOTH, upstream_timeout)]
-REACHED_WITH_REFUSING_STACK = [Reached(403, GATEWAY, BOTH, unsigned), Reached(429, GATEWAY, BOTH, throttled)]
+REACHED_WITH_THROTTLED_STACK = [Reached(403, GATEWAY, BOTH, unsigned), Reached(429, GATEWAY, BOTH, throttled)]
 
-# What no caller of a stack in which both functions run can bring about, and why.
+# Responses that no request to a working stack can cause, and why.
 NOT_REACHABLE = {
-    (401, "unauthenticated"): "API Gateway's authorizer comes first: without a caller, the function is not called",
-    (500, "internal-error"): "a panic, or something that cannot be: no request is known to cause one",
+    (401, "unauthenticated"): "API Gateway's authorizer rejects such requests first",
+    (500, "internal-error"): "a bug: no request is known to cause one",
     (500, GATEWAY): "the function did not start, crashed, or ran out of time or memory",
-    (503, GATEWAY): "Lambda has no capacity left, or API Gateway's 30 s were over before the function's 28 s",
+    (503, GATEWAY): "no concurrency is left, or API Gateway's 30 s elapsed before the function's 28 s",
 }
 
 
@@ -175,10 +175,10 @@ def cases(reached: list[Reached]) -> list:
     ]
 
 
-def check(answer: Response, path: str, case: Reached) -> None:
-    assert (answer.status_code, kind_of(answer)) == (case.status, case.kind), answer.text
-    body = answer.json()
-    shown = examples(path, case.status, answer.headers["content-type"])
+def check(response: Response, path: str, case: Reached) -> None:
+    assert (response.status_code, kind_of(response)) == (case.status, case.kind), response.text
+    body = response.json()
+    shown = examples(path, case.status, response.headers["content-type"])
     if case.kind == SUCCESS:
         assert all(example.keys() <= body.keys() for example in shown)
     elif case.kind == GATEWAY:
@@ -187,10 +187,10 @@ def check(answer: Response, path: str, case: Reached) -> None:
         assert without_id(body) in [without_id(example) for example in shown], body
 
 
-def kind_of(answer: Response) -> str:
-    if answer.headers["content-type"] == "application/problem+json":
-        return answer.json()["type"]
-    return GATEWAY if answer.status_code >= 400 else SUCCESS
+def kind_of(response: Response) -> str:
+    if response.headers["content-type"] == "application/problem+json":
+        return response.json()["type"]
+    return GATEWAY if response.status_code >= 400 else SUCCESS
 
 
 def without_id(problem: dict) -> dict:
@@ -198,7 +198,7 @@ def without_id(problem: dict) -> dict:
 
 
 def contents(path: str) -> dict[int, dict[str, dict]]:
-    """What the document has for a route's answers, by status and media type."""
+    """The documented responses of a route, by status and media type."""
     responses = openapi.document()["paths"][path]["post"]["responses"]
     return {int(status): openapi.dereference(response)["content"] for status, response in responses.items()}
 
@@ -209,7 +209,7 @@ def examples(path: str, status: int, media_type: str) -> list[dict]:
 
 
 def documented(path: str) -> set[tuple[int, str]]:
-    """Each status with each kind of body that its schemas allow."""
+    """All documented statuses with the kinds of bodies that their schemas allow."""
     types = openapi.document()["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
     found = set()
     for status, bodies in contents(path).items():
@@ -224,28 +224,29 @@ def documented(path: str) -> set[tuple[int, str]]:
 
 
 @pytest.mark.parametrize(("path", "case"), cases(REACHED))
-def test_a_documented_answer_is_reached_and_says_what_its_example_says(stack, path, case):
+def test_response_matches_example(stack, path, case):
     check(case.by(stack, path), path, case)
 
 
-@pytest.mark.parametrize(("path", "case"), cases(REACHED_WITH_REFUSING_STACK))
-def test_a_refusal_of_api_gateways_is_reached(refusing_stack, path, case):
-    check(case.by(refusing_stack, path), path, case)
+@pytest.mark.parametrize(("path", "case"), cases(REACHED_WITH_THROTTLED_STACK))
+def test_gateway_error_matches_example(throttled_stack, path, case):
+    check(case.by(throttled_stack, path), path, case)
 
 
 @pytest.mark.parametrize("case", REACHED_LATE, ids=lambda case: case.kind)
-def test_a_timeout_is_reached_on_both_routes_at_the_same_time(stack, case):
+def test_timeout_matches_example(stack, case):
+    # On both routes at the same time, because each takes 28 s.
     with ThreadPoolExecutor() as threads:
-        answers = {path: threads.submit(case.by, stack, path) for path in case.paths}
-    for path, answer in answers.items():
-        check(answer.result(), path, case)
+        responses = {path: threads.submit(case.by, stack, path) for path in case.paths}
+    for path, response in responses.items():
+        check(response.result(), path, case)
 
 
 @pytest.mark.parametrize("path", BOTH)
-def test_each_documented_answer_is_reached_or_listed_as_not_reachable(path):
+def test_all_documented_responses_are_reached(path):
     reached = {
         (case.status, case.kind)
-        for case in REACHED + REACHED_LATE + REACHED_WITH_REFUSING_STACK
+        for case in REACHED + REACHED_LATE + REACHED_WITH_THROTTLED_STACK
         if path in case.paths
     }
     assert documented(path) == reached | NOT_REACHABLE.keys()

@@ -16,8 +16,8 @@ PATHS = sorted(path for pattern in PATTERNS for path in REPOSITORY.glob(pattern)
 
 # Programs at the beginning of a command in a sentence. In a code block, every line is a command.
 PROGRAMS = {
-    *(".ci/run", ".venv/dev/bin/cargo-lambda", ".venv/test/bin/pytest", "aws", "bash", "cargo", "curl", "docker", "git"),
-    *("make", "npm", "npx", "openssl", "pip", "python", "python3", "rustup", "sam", "sh"),
+    *(".ci/run", ".venv/dev/bin/cargo-lambda", ".venv/test/bin/pytest", ".venv/test/bin/sam", "aws", "bash", "cargo", "curl", "docker"),
+    *("git", "make", "npm", "npx", "openssl", "pip", "python", "python3", "rustup", "sam", "sh"),
 }
 
 ASSIGNMENT = r"[A-Z_]+=\S+ +"
@@ -65,7 +65,8 @@ def commands() -> list[Found]:
         found += [Found(block.document, " ".join(line.split())) for line in lines if line.strip()]
     for code in inline_code():
         words = re.sub(f"^({ASSIGNMENT})*", "", code.text).split()
-        if words and words[0] in PROGRAMS:
+        # The name of a program alone is not a command, but that of a script is.
+        if words and words[0] in PROGRAMS and (len(words) > 1 or "/" in words[0]):
             found.append(code)
     firsts: dict[str, Found] = {}
     for command in found:

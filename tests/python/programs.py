@@ -1,5 +1,6 @@
-"""Programs that tests need running: on free ports, for as long as a `with` block lasts."""
+"""Programs that tests run: on free ports, for the duration of a `with` block."""
 
+import functools
 import json
 import os
 import platform
@@ -21,23 +22,36 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 FUNCTIONS = ("mint-token", "create-source")
 DEV_PYTHON = REPOSITORY / ".venv/dev/bin/python"
 
-# How the template calls this machine's processor.
+# This machine's architecture, as the template spells it.
 ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
 
-# How long a program may take until it listens, on a busy machine.
+# Until a program listens, on a busy machine.
 START_TIMEOUT = 60.0
+
+NO_AWS_PROFILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """This process's environment without AWS's settings and the calling make's, and with some variables more."""
+    """This process's environment without the settings of AWS and of the calling make, plus some variables.
+
+    The developer's AWS profiles are hidden, unless the test has its own home folder.
+    """
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MAKE", "MFLAGS"))
     }
-    return inherited | variables
+    return inherited | ({} if "HOME" in variables else NO_AWS_PROFILES) | variables
+
+
+@functools.cache
+def target_directory() -> Path:
+    """Cargo's build output, which the environment or Cargo's configuration may place elsewhere."""
+    command = ["cargo", "metadata", "--no-deps", "--offline", "--format-version", "1"]
+    metadata = subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True)
+    return Path(json.loads(metadata.stdout)["target_directory"])
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different."""
+    """Distinct ports that were free when the function returned."""
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [listener.getsockname()[1] for listener in held]
     for listener in held:
@@ -58,7 +72,7 @@ def accepts_connections(port: int) -> bool:
 
 
 def request_json(method: str, url: str, value=None, headers: dict[str, str] = {}):
-    """Sends JSON and reads JSON; `None` where there is no body. A status of 400 or more is an error."""
+    """Sends JSON and returns JSON; `None` stands for an empty body. A status of 400 or more raises an error."""
     data = None if value is None else json.dumps(value).encode()
     request = urllib.request.Request(
         url, data, {"content-type": "application/json"} | headers, method=method
@@ -68,13 +82,13 @@ def request_json(method: str, url: str, value=None, headers: dict[str, str] = {}
 
 
 @contextmanager
-def serving(answer: Callable[[BaseHTTPRequestHandler, bytes], tuple[int, object]]) -> Iterator[str]:
-    """Answers requests, a head and a body, with a status and JSON, and yields the URL."""
+def serving(respond: Callable[[BaseHTTPRequestHandler, bytes], tuple[int, object]]) -> Iterator[str]:
+    """Serves a function of request and body that returns a status and JSON. Yields the URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            status, value = answer(self, body)
+            status, value = respond(self, body)
             self.send_response(status)
             self.end_headers()
             self.wfile.write(json.dumps(value).encode())
@@ -112,8 +126,8 @@ def listening(command: list, **options) -> Iterator[str]:
 
 @contextmanager
 def moto() -> Iterator["SecretsManager"]:
-    """AWS's APIs by moto, Secrets Manager and STS among them."""
-    with listening([DEV_PYTHON, REPOSITORY / "local/moto_server.py", "0"]) as url:
+    """Runs moto's AWS APIs, including Secrets Manager and STS."""
+    with listening([DEV_PYTHON, REPOSITORY / "local/moto_server.py", "0"], env=clean_environment()) as url:
         yield SecretsManager(url)
 
 
@@ -126,7 +140,7 @@ class SecretsManager:
         self.url = url
 
     def create(self, name: str, value: str, **more: str) -> str:
-        """Creates a secret and gives its ARN."""
+        """Creates a secret and returns its ARN."""
         return self._call("CreateSecret", Name=name, SecretString=value, **more)["ARN"]
 
     def put(self, arn: str, value: str) -> None:
@@ -137,11 +151,11 @@ class SecretsManager:
         self._call("DeleteSecret", SecretId=arn)
 
     def check_calls(self) -> None:
-        """From now on, checks every call as AWS does: by a key that is known here, its signature, and its policies."""
+        """From now on, verifies every call as AWS does: access key, signature and policies."""
         request_json("POST", f"{self.url}/moto-api/reset-auth", 0)
 
     def _call(self, action: str, **parameters: str) -> dict:
-        # moto reads service and region out of the credential's scope, and checks nothing else.
+        # moto reads service and region from the credential's scope, and verifies nothing else.
         scope = f"test/20260101/{self.REGION}/secretsmanager/aws4_request"
         headers = {
             "content-type": "application/x-amz-json-1.1",
@@ -155,7 +169,7 @@ class SecretsManager:
 def airbyte() -> Iterator["Airbyte"]:
     """The Airbyte simulator."""
     subprocess.run(["cargo", "build", "--quiet", "--locked", "--package", "airbyte-sim"], cwd=REPOSITORY, check=True)
-    with listening([REPOSITORY / "target/debug/airbyte-sim", "--port", "0", "--quiet"]) as url:
+    with listening([target_directory() / "debug/airbyte-sim", "--port", "0", "--quiet"]) as url:
         yield Airbyte(url)
 
 
@@ -188,7 +202,7 @@ class Airbyte:
 
 
 def function_environment(airbyte: Airbyte, secrets_manager_url: str, secret: str) -> dict[str, str]:
-    """A function's whole configuration, with credentials that count where nobody checks them."""
+    """A function's complete configuration, with credentials for services that do not verify them."""
     return {
         "AIRBYTE_API_URL": airbyte.url,
         "AIRBYTE_ORGANIZATION_ID": Airbyte.ORGANIZATION,
@@ -205,9 +219,9 @@ def function_environment(airbyte: Airbyte, secrets_manager_url: str, secret: str
 def lambda_emulator(
     bootstrap: Path, environment: dict[str, str], output: BinaryIO | None = None
 ) -> Iterator[Callable[[dict], dict]]:
-    """A function under AWS's Runtime Interface Emulator. Yields what invokes it: an event in, its result out.
+    """Runs a function under AWS's Runtime Interface Emulator. Yields a function from an event to the result.
 
-    Both print to `output`, or to where this process does.
+    Both print to `output`, by default to this process's own.
     """
     emulator = Path(samcli.__file__).parent / "local/rapid" / f"aws-lambda-rie-{ARCHITECTURE}"
     invoke_port, runtime_port = free_ports(2)
