@@ -1,128 +1,103 @@
-//! Who may call, and as whom: every shape of `requestContext.authorizer`, through both functions.
+//! Authentication of callers: every shape of `requestContext.authorizer`, through both functions.
 
-use airbyte_sim::Airbyte;
-use e2e::{Binary, Config, Event, Response, TestEnv, faker_source};
+use airbyte_sim::Route;
+use e2e::{Binary, Event, Function, TestEnv, case};
 use serde_json::{Value, json};
 
-use crate::exchange::{WIDGET_TOKEN, calls};
-
-/// A request for the function's route by alice, with what `extra` adds to the body.
-fn request(binary: Binary, extra: &Value) -> Event {
-    let mut body = match binary {
-        Binary::MintToken => json!({}),
-        Binary::CreateSource => faker_source(),
-    };
-    body.as_object_mut()
-        .unwrap()
-        .extend(extra.as_object().unwrap().clone());
-    match binary {
-        Binary::MintToken => Event::mint_token("alice").json(&body),
-        Binary::CreateSource => Event::create_source("alice", &body),
-    }
-}
-
-/// The external user ids that were sent to Airbyte.
-fn users(airbyte: &Airbyte) -> Vec<String> {
+/// Returns the user IDs that were sent to Airbyte.
+fn sent_users(env: &TestEnv) -> Vec<String> {
     let user = |body: Value| body["externalUserId"].as_str().unwrap().to_owned();
-    calls(airbyte, WIDGET_TOKEN)
+    let requests = env.requests(Route::WidgetToken);
+    requests
         .iter()
-        .map(|call| user(call.json().unwrap()))
+        .map(|request| user(request.json().unwrap()))
         .collect()
-}
-
-fn assert_success(binary: Binary, response: &Response) {
-    response.expect_success(match binary {
-        Binary::MintToken => 200,
-        Binary::CreateSource => 201,
-    });
 }
 
 #[tokio::test]
 async fn rejects_unverified_callers() {
-    let unauthenticated = (401, "unauthenticated");
-    let invalid = (400, "invalid-request");
-    let cases = [
-        (json!(null), unauthenticated),
-        (json!({}), unauthenticated),
-        (json!({ "jwt": null }), unauthenticated),
-        (json!({ "jwt": { "claims": null } }), unauthenticated),
-        (json!({ "jwt": { "claims": {} } }), unauthenticated),
-        (json!({ "iam": null }), unauthenticated),
-        (json!({ "iam": {} }), unauthenticated),
-        (json!({ "jwt": null, "iam": null }), unauthenticated),
-        // A Lambda authorizer's context, a REST API's (payload format 1.0) and names in another case.
-        (json!({ "lambda": { "sub": "alice" } }), unauthenticated),
-        (json!({ "claims": { "sub": "alice" } }), unauthenticated),
-        (
-            json!({ "JWT": { "claims": { "sub": "alice" } } }),
-            unauthenticated,
-        ),
-        (
-            json!({ "principalId": "alice", "sub": "alice" }),
-            unauthenticated,
-        ),
-        // Types that API Gateway never sends.
-        (json!(""), invalid),
-        (json!("jwt"), invalid),
-        (json!(["jwt"]), invalid),
-        (json!(17), invalid),
-        (json!(true), invalid),
-        (
-            json!({ "jwt": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9." }),
-            invalid,
-        ),
-        (json!({ "jwt": { "claims": "sub=alice" } }), invalid),
-        (
-            json!({ "jwt": { "claims": [{ "sub": "alice" }] } }),
-            invalid,
-        ),
-        (json!({ "jwt": { "claims": { "sub": 17 } } }), invalid),
-        (json!({ "jwt": { "claims": { "sub": null } } }), invalid),
-        (
-            json!({ "jwt": { "claims": { "sub": ["alice"] } } }),
-            invalid,
-        ),
-        (
-            json!({ "iam": "arn:aws:iam::123456789012:role/backend" }),
-            invalid,
-        ),
+    let authorizers = [
+        json!(null),
+        json!({}),
+        json!({ "jwt": null }),
+        json!({ "iam": null }),
+        json!({ "jwt": null, "iam": null }),
+        json!({ "jwt": { "claims": null } }),
+        json!({ "jwt": { "claims": {} } }),
+        // Payload format 1.0, and keys in another case.
+        json!({ "claims": { "sub": "alice" } }),
+        json!({ "JWT": { "claims": { "sub": "alice" } } }),
+        json!({ "principalId": "alice", "sub": "alice" }),
+        // A Lambda authorizer.
+        json!({ "lambda": { "sub": "alice" } }),
     ];
     let env = TestEnv::new().await;
     for binary in Binary::ALL {
         let function = env.start(binary).await;
-        // The body never identifies the caller by itself.
-        let request = request(binary, &json!({ "externalUserId": "alice" }));
-        let response = function.invoke(request.clone().no_authorizer()).await;
-        response.expect_problem(401, "unauthenticated");
-        for (authorizer, (status, problem_type)) in &cases {
-            let response = function
-                .invoke(request.clone().authorizer(authorizer))
-                .await;
-            assert_eq!(response.status, *status, "{authorizer}: {response:?}");
-            response.expect_problem(*status, problem_type);
+        // The body does not authenticate.
+        let event = Event::valid(binary).field("externalUserId", "alice");
+        function
+            .invoke(event.clone().no_authorizer())
+            .await
+            .expect_problem(401, "unauthenticated");
+        for authorizer in &authorizers {
+            let _case = case(authorizer);
+            function
+                .invoke(event.clone().authorizer(authorizer))
+                .await
+                .expect_problem(401, "unauthenticated");
         }
     }
     assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
-async fn rejects_context_without_authorizer() {
+async fn rejects_malformed_authorizers() {
+    let authorizers = [
+        json!(""),
+        json!("jwt"),
+        json!([]),
+        json!(["jwt"]),
+        json!(17),
+        json!(true),
+        json!({ "jwt": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9." }),
+        json!({ "jwt": { "claims": "sub=alice" } }),
+        json!({ "jwt": { "claims": [{ "sub": "alice" }] } }),
+        json!({ "iam": "arn:aws:iam::123456789012:role/backend" }),
+    ];
     let env = TestEnv::new().await;
     for binary in Binary::ALL {
         let function = env.start(binary).await;
-        let mut event = request(binary, &json!({})).into_json();
-        event["requestContext"] = json!({ "http": { "method": "POST", "path": "/" } });
-        function
-            .invoke(&event)
-            .await
-            .expect_problem(401, "unauthenticated");
-        event.as_object_mut().unwrap().remove("requestContext");
-        function
-            .invoke(&event)
-            .await
-            .expect_problem(400, "invalid-request");
+        let event = Event::valid(binary).field("externalUserId", "alice");
+        for authorizer in &authorizers {
+            let _case = case(authorizer);
+            expect_malformed_event(&function, event.clone().authorizer(authorizer)).await;
+        }
+        for request_context in [
+            json!(null),
+            json!({ "http": { "method": "POST", "path": "/" } }),
+        ] {
+            let _case = case(&request_context);
+            let mut event = event.clone().into_json();
+            event["requestContext"] = request_context;
+            function
+                .invoke(event)
+                .await
+                .expect_problem(401, "unauthenticated");
+        }
     }
     assert!(env.airbyte.requests().is_empty());
+}
+
+async fn expect_malformed_event(function: &Function, event: Event) {
+    let problem = function
+        .invoke(event)
+        .await
+        .expect_problem(400, "invalid-request");
+    assert_eq!(
+        problem.detail,
+        "The event is not an HTTP request from API Gateway (payload format 2.0). Call the API's URL."
+    );
 }
 
 #[tokio::test]
@@ -134,9 +109,13 @@ async fn rejects_two_authorizers_at_once() {
     });
     for binary in Binary::ALL {
         let function = env.start(binary).await;
-        let event = request(binary, &json!({ "externalUserId": "bob" })).authorizer(&both);
-        let response = function.invoke(event).await;
-        response.expect_problem(401, "unauthenticated");
+        let event = Event::valid(binary)
+            .field("externalUserId", "bob")
+            .authorizer(&both);
+        function
+            .invoke(event)
+            .await
+            .expect_problem(401, "unauthenticated");
     }
     assert!(env.airbyte.requests().is_empty());
 }
@@ -160,16 +139,19 @@ async fn sends_valid_user_ids_unchanged() {
         let function = env.start(binary).await;
         env.airbyte.clear_requests();
         for id in ids {
-            let response = function.invoke(request(binary, &json!({})).user(id)).await;
-            assert_success(binary, &response);
+            let _case = case(id);
+            function
+                .invoke(Event::valid(binary).user(id))
+                .await
+                .expect_success(binary.success());
         }
-        assert_eq!(users(&env.airbyte), ids, "sent on as they are");
+        assert_eq!(sent_users(&env), ids);
     }
 }
 
-/// Claims that name no user. API Gateway sends every value as a string, arrays too.
-fn claims_without_a_user() -> Vec<Value> {
-    let mut claims: Vec<Value> = [
+/// User IDs that break the rule for them.
+fn invalid_user_ids() -> Vec<String> {
+    [
         "",
         " ",
         "\t\n",
@@ -177,40 +159,59 @@ fn claims_without_a_user() -> Vec<Value> {
         "alice ",
         "\u{a0}alice",
         "alice\u{2003}",
-    ]
-    .iter()
-    .chain(&[
         "al\0ice",
         "alice\r\nx-header: 1",
         "al\u{7f}ice",
         "al\u{85}ice",
-    ])
-    .map(|id| json!({ "sub": id }))
-    .collect();
-    claims.extend([
-        json!({ "sub": "u".repeat(257) }),
-        json!({ "sub": "é".repeat(257) }),
-    ]);
-    claims.push(json!({ "sub": "u".repeat(10 * 1024) }));
-    claims.extend([
-        json!({ "aud": "client-1" }),
-        json!({ "Sub": "alice" }),
-        json!({ "sub ": "alice" }),
-    ]);
-    claims
+        &"u".repeat(257),
+        &"é".repeat(257),
+        &"u".repeat(10 * 1024),
+    ]
+    .map(str::to_owned)
+    .into()
 }
 
 #[tokio::test]
 async fn forbids_callers_without_valid_user_id() {
+    let mut cases: Vec<_> = invalid_user_ids()
+        .into_iter()
+        .map(|id| json!({ "sub": id }))
+        .collect();
+    cases.extend([
+        json!({ "aud": "client-1" }),
+        json!({ "Sub": "alice" }),
+        json!({ "sub ": "alice" }),
+    ]);
     let env = TestEnv::new().await;
     for binary in Binary::ALL {
         let function = env.start(binary).await;
-        for claims in claims_without_a_user() {
-            let response = function
-                .invoke(request(binary, &json!({})).claims(&claims))
-                .await;
-            assert_eq!(response.status, 403, "{claims}: {response:?}");
-            response.expect_problem(403, "forbidden");
+        for claims in &cases {
+            let _case = case(claims);
+            function
+                .invoke(Event::valid(binary).claims(claims))
+                .await
+                .expect_problem(403, "forbidden");
+        }
+    }
+    assert!(env.airbyte.requests().is_empty());
+}
+
+/// API Gateway sends every claim as a string.
+#[tokio::test]
+async fn rejects_claims_that_are_no_strings() {
+    let env = TestEnv::new().await;
+    for binary in Binary::ALL {
+        let function = env.start(binary).await;
+        for claim in [
+            json!(null),
+            json!(17),
+            json!(true),
+            json!(["alice"]),
+            json!({ "id": "alice" }),
+        ] {
+            let _case = case(&claim);
+            let event = Event::valid(binary).claims(&json!({ "sub": claim }));
+            expect_malformed_event(&function, event).await;
         }
     }
     assert!(env.airbyte.requests().is_empty());
@@ -222,11 +223,11 @@ async fn forbids_naming_another_user() {
     for binary in Binary::ALL {
         let function = env.start(binary).await;
         for named in ["bob", "Alice", "alice ", "", "alic\u{435}"] {
-            let response = function
-                .invoke(request(binary, &json!({ "externalUserId": named })))
-                .await;
-            assert_eq!(response.status, 403, "{named:?}: {response:?}");
-            response.expect_problem(403, "forbidden");
+            let _case = case(named);
+            function
+                .invoke(Event::valid(binary).field("externalUserId", named))
+                .await
+                .expect_problem(403, "forbidden");
         }
     }
     assert!(env.airbyte.requests().is_empty());
@@ -237,7 +238,8 @@ async fn ignores_body_user_without_claim() {
     let env = TestEnv::new().await;
     for binary in Binary::ALL {
         let function = env.start(binary).await;
-        let event = request(binary, &json!({ "externalUserId": "alice" }))
+        let event = Event::valid(binary)
+            .field("externalUserId", "alice")
             .claims(&json!({ "aud": "client-1" }));
         function
             .invoke(event)
@@ -253,21 +255,19 @@ async fn reads_user_id_from_configured_claim() {
     let claim = "https://example.com/user_id";
     let config = env.config().with("EXTERNAL_USER_ID_CLAIM", claim);
     for binary in Binary::ALL {
-        let function = e2e::Function::start(binary, &config).await;
+        let function = Function::start(binary, &config).await;
         env.airbyte.clear_requests();
-        let claims = json!({ "sub": "somebody", claim: "alice" });
-        assert_success(
-            binary,
-            &function
-                .invoke(request(binary, &json!({})).claims(&claims))
-                .await,
-        );
-        assert_eq!(users(&env.airbyte), ["alice"]);
+        let claims = json!({ "sub": "another", claim: "alice" });
+        function
+            .invoke(Event::valid(binary).claims(&claims))
+            .await
+            .expect_success(binary.success());
+        assert_eq!(sent_users(&env), ["alice"]);
 
-        let response = function
-            .invoke(request(binary, &json!({})).user("alice"))
-            .await;
-        response.expect_problem(403, "forbidden");
+        function
+            .invoke(Event::valid(binary).user("alice"))
+            .await
+            .expect_problem(403, "forbidden");
     }
 }
 
@@ -276,10 +276,20 @@ async fn requires_backend_to_name_user() {
     let env = TestEnv::new().await;
     for binary in Binary::ALL {
         let function = env.start(binary).await;
-        for body in [json!({}), json!({ "externalUserId": null })] {
-            let response = function.invoke(request(binary, &body).iam()).await;
-            let problem = response.expect_problem(400, "invalid-request");
-            assert_eq!(problem.pointers(), ["/externalUserId"], "{body}");
+        for event in [
+            Event::valid(binary),
+            Event::valid(binary).field("externalUserId", Value::Null),
+        ] {
+            let problem = function
+                .invoke(event.iam())
+                .await
+                .expect_problem(400, "invalid-request");
+            assert_eq!(problem.errors.len(), 1, "{problem:?}");
+            assert_eq!(problem.errors[0].pointer, "/externalUserId");
+            assert_eq!(
+                problem.errors[0].detail,
+                "is required for callers with an IAM signature"
+            );
         }
     }
     assert!(env.airbyte.requests().is_empty());
@@ -288,26 +298,29 @@ async fn requires_backend_to_name_user() {
 #[tokio::test]
 async fn returns_all_field_errors_to_backend() {
     let env = TestEnv::new().await;
+    let (mint, create) = (env.mint_token().await, env.create_source().await);
     for named in [Value::Null, json!(" alice"), json!(7)] {
+        let _case = case(&named);
         let body = json!({ "externalUserId": named, "unknown": 1 });
-        let token = env.mint_token().await;
-        let response = token.invoke(Event::mint_token("").iam().json(&body)).await;
         assert_eq!(
-            response.expect_problem(400, "invalid-request").pointers(),
-            ["/externalUserId", "/unknown"],
-            "{body}"
+            mint.invoke(Event::mint().iam().json(&body))
+                .await
+                .expect_problem(400, "invalid-request")
+                .pointers(),
+            ["/externalUserId", "/unknown"]
         );
-        let source = env.create_source().await;
-        let response = source.invoke(Event::create_source("", &body).iam()).await;
         assert_eq!(
-            response.expect_problem(400, "invalid-request").pointers(),
+            create
+                .invoke(Event::create().iam().json(&body))
+                .await
+                .expect_problem(400, "invalid-request")
+                .pointers(),
             [
                 "/connection_configuration",
                 "/externalUserId",
                 "/source_config_template_id",
                 "/unknown",
-            ],
-            "{body}"
+            ]
         );
     }
     assert!(env.airbyte.requests().is_empty());
@@ -315,21 +328,22 @@ async fn returns_all_field_errors_to_backend() {
 
 #[tokio::test]
 async fn validates_user_ids_named_by_backend() {
+    let mut cases: Vec<_> = invalid_user_ids().into_iter().map(Value::from).collect();
+    cases.extend([
+        json!(17),
+        json!(true),
+        json!(["alice"]),
+        json!({ "id": "alice" }),
+    ]);
     let env = TestEnv::new().await;
     let function = env.mint_token().await;
-    for claims in claims_without_a_user() {
-        let Some(named) = claims.get("sub").filter(|named| !named.is_null()) else {
-            continue;
-        };
-        let event = Event::mint_token("")
-            .iam()
-            .json(&json!({ "externalUserId": named }));
-        let response = function.invoke(event).await;
-        assert_eq!(response.status, 400, "{named}: {response:?}");
-        assert_eq!(
-            response.expect_problem(400, "invalid-request").pointers(),
-            ["/externalUserId"]
-        );
+    for named in cases {
+        let _case = case(&named);
+        let problem = function
+            .invoke(Event::mint().iam().field("externalUserId", named))
+            .await
+            .expect_problem(400, "invalid-request");
+        assert_eq!(problem.pointers(), ["/externalUserId"]);
     }
     assert!(env.airbyte.requests().is_empty());
 }
@@ -352,11 +366,18 @@ async fn forbids_cognito_identity_signatures() {
     } });
     for binary in Binary::ALL {
         let function = env.start(binary).await;
-        let event = request(binary, &json!({ "externalUserId": "bob" })).authorizer(&identity);
-        function
+        let event = Event::valid(binary)
+            .field("externalUserId", "bob")
+            .authorizer(&identity);
+        let problem = function
             .invoke(event)
             .await
             .expect_problem(403, "forbidden");
+        assert_eq!(
+            problem.detail,
+            "The request is signed by an end user (a Cognito identity pool), but only a trusted backend may use an IAM \
+             signature. Call from the backend, or send the user's JWT."
+        );
     }
     assert!(env.airbyte.requests().is_empty());
 }
@@ -366,17 +387,14 @@ async fn mints_for_each_user_backend_names() {
     let env = TestEnv::new().await;
     let function = env.mint_token().await;
     for user in ["alice", "bob"] {
-        let event = Event::mint_token("")
+        let event = Event::mint()
             .iam()
             .no_origin()
-            .json(&json!({ "externalUserId": user }));
-        let workspace = function.invoke(event).await.expect_success(200)["workspaceId"].clone();
+            .field("externalUserId", user);
+        let response = function.invoke(event).await;
         assert_eq!(
-            workspace,
-            env.airbyte
-                .workspace_of(Config::ORGANIZATION_ID, user)
-                .unwrap()
-                .to_string()
+            response.expect_success(200)["workspaceId"],
+            env.workspace_of(user).to_string()
         );
     }
 }

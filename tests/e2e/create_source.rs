@@ -1,81 +1,59 @@
 //! `POST /sources`.
 
 use airbyte_sim::{CannedResponse, Route};
-use e2e::{Config, Event, FAKER, TestEnv, faker_source};
-use serde_json::{Value, json};
+use e2e::{Event, FAKER, TestEnv, case, faker_source};
+use serde_json::json;
 use uuid::Uuid;
 
-use crate::exchange::{SOURCES, WIDGET_TOKEN, calls, paths};
-
-/// The opaque token that `mint-token` gives to a user.
-async fn token(env: &TestEnv, user: &str) -> String {
-    let response = env.mint_token().await.invoke(Event::mint_token(user)).await;
-    let token = response.expect_success(200)["token"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+/// Mints an opaque token with `mint-token` and clears the request log.
+async fn mint(env: &TestEnv) -> String {
+    let response = env.mint_token().await.invoke(Event::mint()).await;
+    let token = response.expect_success(200)["token"].as_str().unwrap();
     env.airbyte.clear_requests();
-    token
-}
-
-fn with(mut body: Value, name: &str, value: impl Into<Value>) -> Value {
-    body[name] = value.into();
-    body
+    token.to_owned()
 }
 
 #[tokio::test]
 async fn creates_source_in_callers_workspace() {
     let env = TestEnv::new().await;
-    let response = env
-        .create_source()
-        .await
-        .invoke(Event::create_source("alice", &faker_source()))
-        .await;
+    let function = env.create_source().await;
+
+    let response = function.invoke(Event::create()).await;
 
     let body = response.expect_success(201);
     let sources = env.airbyte.sources();
     assert_eq!(sources.len(), 1);
     assert_eq!(body["id"], sources[0].id.to_string());
-    let alice = env
-        .airbyte
-        .workspace_of(Config::ORGANIZATION_ID, "alice")
-        .unwrap();
-    assert_eq!(sources[0].workspace_id, alice);
+    assert_eq!(sources[0].workspace_id, env.workspace_of("alice"));
     assert_eq!(sources[0].source_config_template_id, FAKER);
-    assert_eq!(paths(&env.airbyte), [WIDGET_TOKEN, SOURCES]);
+    assert_eq!(env.routes(), [Route::WidgetToken, Route::Sources]);
 }
 
 #[tokio::test]
-async fn sends_create_with_scoped_token() {
+async fn sends_documented_create_request() {
     let env = TestEnv::new().await;
-    let token = token(&env, "alice").await;
-    let scoped = e2e::token::decode(&token)["token"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let event = Event::create_source("alice", &with(faker_source(), "token", token));
-    let response = env.create_source().await.invoke(event).await;
+    let token = mint(&env).await;
+    let scoped_token = e2e::token::decode(&token)["token"].clone();
+    let function = env.create_source().await;
+
+    let response = function.invoke(Event::create().field("token", token)).await;
 
     response.expect_success(201);
     let requests = env.airbyte.requests();
     assert_eq!(requests.len(), 1, "{requests:?}");
     assert_eq!(
         (requests[0].method.as_str(), requests[0].path.as_str()),
-        ("POST", SOURCES)
+        ("POST", "/api/v1/integrations/sources/")
     );
     assert_eq!(
         requests[0].header("authorization"),
-        Some(format!("Bearer {scoped}").as_str())
+        Some(format!("Bearer {}", scoped_token.as_str().unwrap()).as_str())
     );
     assert_eq!(requests[0].header("content-type"), Some("application/json"));
-    let alice = env
-        .airbyte
-        .workspace_of(Config::ORGANIZATION_ID, "alice")
-        .unwrap();
     assert_eq!(
         requests[0].json().unwrap(),
         json!({
-            "workspace_id": alice,
+            "workspace_id": env.workspace_of("alice"),
             "source_config_template_id": FAKER,
             "connection_configuration": { "count": 10 },
         })
@@ -85,78 +63,63 @@ async fn sends_create_with_scoped_token() {
 #[tokio::test]
 async fn accepts_workspace_id_of_token() {
     let env = TestEnv::new().await;
-    let token = token(&env, "alice").await;
-    let workspace = env
-        .airbyte
-        .workspace_of(Config::ORGANIZATION_ID, "alice")
-        .unwrap();
+    let token = mint(&env).await;
+    let workspace = env.workspace_of("alice").to_string();
     let function = env.create_source().await;
-    let body = with(faker_source(), "workspace_id", workspace.to_string());
 
-    let minted = function.invoke(Event::create_source("alice", &body)).await;
-    minted.expect_success(201);
-    let upper_case = with(
-        body.clone(),
-        "workspace_id",
-        workspace.to_string().to_uppercase(),
-    );
-    let supplied = function
-        .invoke(Event::create_source(
-            "alice",
-            &with(upper_case, "token", token),
-        ))
-        .await;
-    supplied.expect_success(201);
+    let minted = Event::create().field("workspace_id", workspace.clone());
+    function.invoke(minted).await.expect_success(201);
+    let supplied = Event::create()
+        .field("workspace_id", workspace.to_uppercase())
+        .field("token", token);
+    function.invoke(supplied).await.expect_success(201);
+
     assert_eq!(env.airbyte.sources().len(), 2);
 }
 
 #[tokio::test]
 async fn forbids_other_workspace_before_sending() {
     let env = TestEnv::new().await;
-    let token = token(&env, "alice").await;
+    let token = mint(&env).await;
     let function = env.create_source().await;
-    let body = with(faker_source(), "workspace_id", Uuid::new_v4().to_string());
+    let event = Event::create().field("workspace_id", Uuid::new_v4().to_string());
 
-    let supplied = function
-        .invoke(Event::create_source(
-            "alice",
-            &with(body.clone(), "token", token),
-        ))
-        .await;
-    supplied.expect_problem(403, "forbidden");
-    assert!(paths(&env.airbyte).is_empty());
-    let minted = function.invoke(Event::create_source("alice", &body)).await;
-    minted.expect_problem(403, "forbidden");
-    assert!(calls(&env.airbyte, SOURCES).is_empty());
+    function
+        .invoke(event.clone().field("token", token))
+        .await
+        .expect_problem(403, "forbidden");
+    assert!(env.routes().is_empty());
+    function
+        .invoke(event)
+        .await
+        .expect_problem(403, "forbidden");
+    assert_eq!(env.routes(), [Route::WidgetToken]);
 }
 
 #[tokio::test]
 async fn accepts_backend_with_iam_signature() {
     let env = TestEnv::new().await;
-    let event = Event::create_source("", &with(faker_source(), "externalUserId", "alice"))
+    let event = Event::create()
+        .field("externalUserId", "alice")
         .iam()
         .no_origin();
+
     let response = env.create_source().await.invoke(event).await;
 
     response.expect_success(201);
-    let alice = env
-        .airbyte
-        .workspace_of(Config::ORGANIZATION_ID, "alice")
-        .unwrap();
-    assert_eq!(env.airbyte.sources()[0].workspace_id, alice);
-    let sent = calls(&env.airbyte, SOURCES)[0].json().unwrap();
     assert_eq!(
-        sent.get("externalUserId"),
-        None,
-        "the function's own field is not Airbyte's"
+        env.airbyte.sources()[0].workspace_id,
+        env.workspace_of("alice")
     );
+    let sent = env.requests(Route::Sources)[0].json().unwrap();
+    assert_eq!(sent.get("externalUserId"), None, "not a field of Airbyte");
 }
 
 #[tokio::test]
 async fn decodes_base64_body() {
     let env = TestEnv::new().await;
-    let event = Event::create_source("alice", &json!({}))
-        .base64_body(faker_source().to_string().as_bytes());
+    let event = Event::create().base64_body(faker_source().to_string().as_bytes());
+
     let response = env.create_source().await.invoke(event).await;
 
     response.expect_success(201);
@@ -165,23 +128,23 @@ async fn decodes_base64_body() {
 
 #[tokio::test]
 async fn returns_201_for_any_success_status() {
+    // Numbers that a conversion to floating point would change.
+    let body = r#"{"source_id":"6f2c","created_at":12345678901234567890123,"ratio":1.0,"more":{"b":1,"a":[]}}"#;
     let env = TestEnv::new().await;
     let function = env.create_source().await;
     for status in [200, 201, 202] {
-        // Numbers that a detour over floating point would change.
-        let reply = r#"{"source_id":"6f2c","created_at":12345678901234567890123,"ratio":1.0,"more":{"b":1,"a":[]}}"#;
+        let _case = case(status);
         env.respond(
             Route::Sources,
             CannedResponse::new(status)
                 .header("content-type", "application/json")
-                .body(reply),
+                .body(body),
         );
-        let response = function
-            .invoke(Event::create_source("alice", &faker_source()))
-            .await;
+
+        let response = function.invoke(Event::create()).await;
 
         response.expect_success(201);
-        assert_eq!(response.text, reply, "{status}");
+        assert_eq!(response.text, body);
     }
 }
 
@@ -198,23 +161,19 @@ async fn forwards_configuration_verbatim() {
     );
     let env = TestEnv::new().await;
     let function = env.create_source().await;
-    for event in [
-        Event::create_source("alice", &json!({})).body(&body),
-        Event::create_source("alice", &json!({})).base64_body(body.as_bytes()),
+    for (name, event) in [
+        ("text", Event::create().body(&body)),
+        ("base64", Event::create().base64_body(body.as_bytes())),
     ] {
+        let _case = case(name);
         env.airbyte.clear_requests();
+
         let response = function.invoke(event).await;
 
-        assert_eq!(response.status, 201, "{response:?}");
-        let sent = String::from_utf8(calls(&env.airbyte, SOURCES)[0].body.clone()).unwrap();
+        response.expect_success(201);
+        let sent = String::from_utf8(env.requests(Route::Sources)[0].body.clone()).unwrap();
         assert!(sent.contains(configuration), "{sent}");
-        assert_eq!(
-            env.airbyte
-                .sources()
-                .last()
-                .unwrap()
-                .connection_configuration,
-            configuration
-        );
+        let source = env.airbyte.sources().pop().unwrap();
+        assert_eq!(source.connection_configuration, configuration);
     }
 }

@@ -1,55 +1,54 @@
-//! Input that nobody sends by mistake: strange events, strange bodies, large ones. None fails an invocation, none costs
-//! more than its size, none reaches an upstream, and the next request finds the function as it was.
+//! Hostile events and bodies: malformed, mutated and large ones. None fails an invocation, costs more than its size allows,
+//! reaches an upstream, or affects the next request.
 
 use std::time::Duration;
 
-use e2e::{Binary, Config, Event, FAKER, Function, TestEnv, faker_source, token};
+use e2e::{Binary, Config, Event, FAKER, Function, TestEnv, case, token};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// What may pass between taking a hostile event and its answer, in an unoptimized build on a busy machine.
-const SOON: Duration = Duration::from_secs(5);
+/// Limit of the time to a response, for an unoptimized build on a busy machine.
+const MAX_RESPONSE_TIME: Duration = Duration::from_secs(5);
 
-fn good(binary: Binary) -> Event {
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
+
+/// Returns a valid event with a body.
+fn valid(binary: Binary) -> Event {
     match binary {
-        Binary::MintToken => Event::mint_token("alice").body("{}"),
-        Binary::CreateSource => Event::create_source("alice", &faker_source()),
+        Binary::MintToken => Event::mint().body("{}"),
+        Binary::CreateSource => Event::create(),
     }
 }
 
-async fn assert_works(function: &Function, binary: Binary) {
-    let response = function.invoke(good(binary)).await;
-    assert!(response.status < 300, "{response:?}");
+async fn expect_works(function: &Function, binary: Binary) {
+    let response = function.invoke(valid(binary)).await;
+    response.expect_success(binary.success());
 }
 
-/// Checks that an event is refused as a client's mistake, and soon.
-async fn assert_refused(function: &Function, event: &str) {
+/// Checks that an event is rejected with a 4xx, in time and with a short response.
+async fn expect_rejected(function: &Function, event: &str) {
+    let _case = case(format_args!("{event:.300}"));
     let response = function.invoke(event).await;
+    let problem_type = response.body["type"].as_str().unwrap_or_default();
+    response.expect_problem(response.status, problem_type);
+    assert!((400..500).contains(&response.status), "{response:?}");
     assert!(
-        (400..500).contains(&response.status),
-        "{event:.300}: {response:?}"
-    );
-    response.expect_problem(
-        response.status,
-        response.body["type"].as_str().unwrap_or_default(),
-    );
-    assert!(
-        response.elapsed < SOON,
-        "{event:.300}: {:?}",
+        response.elapsed < MAX_RESPONSE_TIME,
+        "{:?}",
         response.elapsed
     );
     assert!(
-        response.text.len() < 64 * 1024,
-        "{event:.300}: {} bytes of response",
+        response.text.len() < MAX_RESPONSE_BYTES,
+        "{} bytes",
         response.text.len()
     );
 }
 
-/// A good event with one part of it replaced, as text.
-fn with(binary: Binary, pointer: &str, value: &str) -> String {
-    let mut event = good(binary).into_json();
-    *event.pointer_mut(pointer).expect("a part of the event") = json!("\u{1}");
-    event.to_string().replace(r#""\u0001""#, value)
+/// Returns a valid event, as text, whose value at `pointer` is replaced by `json`.
+fn replace(binary: Binary, pointer: &str, json: &str) -> String {
+    let mut event = valid(binary).into_json();
+    *event.pointer_mut(pointer).expect("a value of the event") = json!("\u{1}");
+    event.to_string().replace(r#""\u0001""#, json)
 }
 
 #[tokio::test]
@@ -77,17 +76,17 @@ async fn rejects_events_of_other_kinds() {
     for binary in Binary::ALL {
         let function = env.start(binary).await;
         for event in events {
-            assert_refused(&function, event).await;
+            expect_rejected(&function, event).await;
         }
         assert!(env.airbyte.requests().is_empty());
-        assert_works(&function, binary).await;
+        expect_works(&function, binary).await;
         env.airbyte.clear_requests();
     }
 }
 
 #[tokio::test]
 async fn rejects_event_fields_of_wrong_type() {
-    let strange = [
+    let values = [
         "17",
         "true",
         "[]",
@@ -97,46 +96,46 @@ async fn rejects_event_fields_of_wrong_type() {
         r#"{"a":"\udfff"}"#,
         "1e999",
     ];
+    let parsed = [
+        "/headers/origin",
+        "/body",
+        "/requestContext",
+        "/requestContext/authorizer",
+        "/requestContext/authorizer/jwt",
+        "/requestContext/authorizer/jwt/claims/sub",
+    ];
+    let ignored = [
+        "/headers/user-agent",
+        "/requestContext/http",
+        "/rawPath",
+        "/version",
+        "/isBase64Encoded",
+    ];
     let env = TestEnv::new().await;
     for binary in Binary::ALL {
         let function = env.start(binary).await;
-        for value in strange {
-            for pointer in ["/body", "/requestContext", "/requestContext/authorizer"] {
-                assert_refused(&function, &with(binary, pointer, value)).await;
+        for value in values {
+            for pointer in parsed {
+                let _case = case(format_args!("{pointer}: {value}"));
+                expect_rejected(&function, &replace(binary, pointer, value)).await;
             }
-            for pointer in [
-                "/requestContext/authorizer/jwt",
-                "/requestContext/authorizer/jwt/claims/sub",
-            ] {
-                assert_refused(&function, &with(binary, pointer, value)).await;
-            }
-            // A header may be a list, and some fields are not read: any response, but no failed invocation.
-            for pointer in [
-                "/headers/origin",
-                "/headers/user-agent",
-                "/requestContext/http",
-                "/rawPath",
-                "/version",
-                "/isBase64Encoded",
-            ] {
-                let response = function.invoke(with(binary, pointer, value)).await;
-                assert!(response.status < 500, "{pointer} {value}: {response:?}");
+            // Fields that the functions do not use may be rejected or ignored.
+            for pointer in ignored {
+                let _case = case(format_args!("{pointer}: {value}"));
+                let response = function.invoke(replace(binary, pointer, value)).await;
+                assert!(response.status < 500, "{response:?}");
             }
         }
-        assert_works(&function, binary).await;
+        expect_works(&function, binary).await;
     }
-    // Those of the last kind may have been served; nobody was who they are not.
-    for exchange in env.airbyte.requests() {
-        let body = exchange.json().unwrap();
-        assert!(
-            body.get("externalUserId")
-                .is_none_or(|user| user == "alice"),
-            "{body}"
-        );
+    for request in env.airbyte.requests() {
+        let body = request.json().unwrap();
+        let user = body.get("externalUserId");
+        assert!(user.is_none_or(|user| user == "alice"), "{body}");
     }
 }
 
-/// Bodies of up to a mebibyte that cost a careless reader more than their size.
+/// Bodies of up to 1 MiB that could cost more than their size.
 fn costly_bodies() -> Vec<(&'static str, String)> {
     const SIZE: usize = 1024 * 1024;
     let fill = |piece: &str| piece.repeat((SIZE - 1000) / piece.len());
@@ -162,20 +161,20 @@ fn costly_bodies() -> Vec<(&'static str, String)> {
         ("nested in a configuration", source(fill("{\"a\":"))),
         ("nested and closed", source(format!("{{\"a\":{}{}}}", "[".repeat(400_000), "]".repeat(400_000)))),
         ("one long number", source(format!("{{\"a\":{}}}", "9".repeat(SIZE - 1000)))),
-        ("a long fraction with a small exponent", source(format!("{{\"a\":0.{}1e-9999}}x", "0".repeat(SIZE - 1000)))),
-        ("many equal names", source(format!("{{{}\"z\":1}}", fill("\"a\":1,")))),
-        ("many names", source(format!("{{{}\"z\":1e999}}", numbered(|number| format!("\"name{number}\":1,"))))),
-        ("many lone surrogates", source(format!("{{\"a\":[{}0]}}", fill(r#""\ud800","#)))),
+        ("one long fraction with an exponent", source(format!("{{\"a\":0.{}1e-9999}}x", "0".repeat(SIZE - 1000)))),
+        ("duplicate keys", source(format!("{{{}\"z\":1}}", fill("\"a\":1,")))),
+        ("many keys", source(format!("{{{}\"z\":1e999}}", numbered(|number| format!("\"name{number}\":1,"))))),
+        ("unpaired surrogates", source(format!("{{\"a\":[{}0]}}", fill(r#""\ud800","#)))),
         ("many escapes", source(format!("{{\"a\":\"{}\\ud800\"}}", fill(r"\u0041")))),
-        ("many unknown members", format!("{{{}\"z\":1}}", numbered(|number| format!("\"name{number}\":1,")))),
-        ("one long name", format!("{{\"{}\":1}}", fill("n"))),
-        ("a long name inside", source(format!("{{\"{}\":1e999}}", fill("n")))),
-        ("deep places", source(format!("{}{}{}", "{\"aaaaaaaaaa\":".repeat(60), format_args!("[{}0]", fill("1e999,")), "}".repeat(60)))),
-        ("white space", format!("{}x", fill(" "))),
+        ("unknown fields", format!("{{{}\"z\":1}}", numbered(|number| format!("\"name{number}\":1,")))),
+        ("one long key", format!("{{\"{}\":1}}", fill("n"))),
+        ("one long key in a configuration", source(format!("{{\"{}\":1e999}}", fill("n")))),
+        ("errors at deep paths", source(format!("{}{}{}", "{\"aaaaaaaaaa\":".repeat(60), format_args!("[{}0]", fill("1e999,")), "}".repeat(60)))),
+        ("whitespace", format!("{}x", fill(" "))),
         ("one long string", format!("\"{}\"", fill("\\\\"))),
-        ("a long token", json!({ "token": fill("A"), "source_config_template_id": FAKER, "connection_configuration": {} }).to_string()),
+        ("one long token", json!({ "token": fill("A"), "source_config_template_id": FAKER, "connection_configuration": {} }).to_string()),
         (
-            "a token of brackets",
+            "token of open brackets",
             {
                 use base64::Engine;
                 let token = base64::prelude::BASE64_STANDARD.encode("[".repeat(SIZE / 2));
@@ -190,59 +189,42 @@ async fn bounds_cost_of_hostile_bodies() {
     let env = TestEnv::new().await;
     let function = env.create_source().await;
     for (name, body) in costly_bodies() {
+        let _case = case(name);
         assert!(
             body.len() <= 1024 * 1024 && body.len() > 512 * 1024,
-            "{name}: {} bytes",
+            "{} bytes",
             body.len()
         );
-        let event = Event::create_source("alice", &json!({})).body(body);
-        assert_refused(&function, &event.to_string()).await;
+        let event = Event::create().body(body);
+        expect_rejected(&function, &event.to_string()).await;
     }
     assert!(env.airbyte.requests().is_empty());
-    let peak = peak_memory(&function);
-    assert!(peak < 100 * 1024, "{peak} KiB of memory at the peak");
-    assert_works(&function, Binary::CreateSource).await;
+    let peak = function.memory_kib("VmHWM");
+    assert!(peak < 100 * 1024, "peak memory of {peak} KiB");
+    expect_works(&function, Binary::CreateSource).await;
 }
 
 #[tokio::test]
 async fn rejects_events_of_maximum_size() {
-    // 6 MB, of which base64 is three quarters.
+    // 6 MB, of which base64 leaves three quarters.
     let text = "{\"a\":".repeat(1_100_000);
     let bytes = &text.as_bytes()[..4_100_000];
     let env = TestEnv::new().await;
     for binary in Binary::ALL {
         let function = env.start(binary).await;
-        for event in [good(binary).body(&text), good(binary).base64_body(bytes)] {
+        for event in [valid(binary).body(&text), valid(binary).base64_body(bytes)] {
             let response = function.invoke(event).await;
             response.expect_problem(413, "payload-too-large");
         }
-        assert_works(&function, binary).await;
+        expect_works(&function, binary).await;
     }
-}
-
-/// The most memory that the process has had, in KiB.
-fn peak_memory(function: &Function) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", function.process_id()))
-        .expect("a running process");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM:"))
-        .expect("a peak");
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|kib| kib.parse().ok())
-        .expect("a number")
 }
 
 #[tokio::test]
 async fn prevents_header_injection_through_tokens() {
     let env = TestEnv::new().await;
     let function = env.create_source().await;
-    let claims = token::scoped_claims(
-        Uuid::new_v4(),
-        "alice",
-        time::OffsetDateTime::now_utc() + time::Duration::HOUR,
-    );
+    let claims = token::scoped_claims(Uuid::new_v4(), "alice", token::in_an_hour());
     let jwt = token::jwt(&claims);
     for injected in [
         "\r\nx-injected: 1",
@@ -254,22 +236,21 @@ async fn prevents_header_injection_through_tokens() {
         " x",
         "\t",
     ] {
-        for scoped in [
+        let _case = case(format_args!("{injected:?}"));
+        for scoped_token in [
             format!("{jwt}{injected}"),
             format!("{injected}{jwt}"),
             jwt.replacen('.', &format!("{injected}."), 1),
         ] {
-            let mut body = faker_source();
-            body["token"] = json!(token::opaque(&scoped, "https://cloud.airbyte.com"));
-            let response = function.invoke(Event::create_source("alice", &body)).await;
-            assert_eq!(response.status, 400, "{injected:?}: {response:?}");
+            let token = token::opaque(&scoped_token, token::WIDGET_URL);
+            let response = function.invoke(Event::create().field("token", token)).await;
             response.expect_problem(400, "invalid-token");
         }
     }
     assert!(env.airbyte.requests().is_empty());
 }
 
-/// A pseudo-random sequence (`SplitMix64`), so that a failure can be repeated by its number.
+/// A pseudo-random sequence (`SplitMix64`): a seed reproduces a failure.
 struct Random(u64);
 
 impl Random {
@@ -307,7 +288,7 @@ fn mutate(value: &mut Value, random: &mut Random) {
         "18446744073709551616",
     ];
     let children = match value {
-        Value::Object(members) => members.len(),
+        Value::Object(fields) => fields.len(),
         Value::Array(items) => items.len(),
         _ => 0,
     };
@@ -317,12 +298,12 @@ fn mutate(value: &mut Value, random: &mut Random) {
     }
     let child = random.next(children);
     match value {
-        Value::Object(members) => {
-            let name = members.keys().nth(child).expect("a member").clone();
+        Value::Object(fields) => {
+            let name = fields.keys().nth(child).expect("a field").clone();
             if random.next(6) == 0 {
-                members.remove(&name);
+                fields.remove(&name);
             } else {
-                mutate(&mut members[&name], random);
+                mutate(&mut fields[&name], random);
             }
         }
         Value::Array(items) => mutate(&mut items[child], random),
@@ -331,24 +312,16 @@ fn mutate(value: &mut Value, random: &mut Random) {
 }
 
 #[tokio::test]
-async fn answers_mutated_events_as_same_user() {
+async fn handles_mutated_events_as_the_same_user() {
     const EVENTS: u64 = 400;
     let env = TestEnv::new().await;
     for binary in Binary::ALL {
         let function = env.start(binary).await;
-        let fixtures = match binary {
-            Binary::MintToken => [
-                "mint-token-jwt.json",
-                "mint-token-iam.json",
-                "mint-token-base64-body.json",
-            ],
-            Binary::CreateSource => [
-                "create-source-jwt.json",
-                "create-source-iam.json",
-                "create-source-base64-body.json",
-            ],
-        };
+        let fixtures =
+            ["jwt", "iam", "base64-body"].map(|kind| format!("{}-{kind}.json", binary.name()));
+        let fixtures = fixtures.each_ref().map(String::as_str);
         for seed in 0..EVENTS {
+            let _case = case(format_args!("seed {seed}"));
             let mut random = Random(seed);
             let mut event = Event::fixture(random.pick(&fixtures))
                 .origin(Config::ORIGIN)
@@ -359,16 +332,17 @@ async fn answers_mutated_events_as_same_user() {
             let response = function.invoke(&event).await;
             assert!(
                 response.status < 500 || response.status == 502,
-                "seed {seed}: {event}\n{response:?}"
+                "{event}\n{response:?}"
             );
         }
-        assert_works(&function, binary).await;
+        expect_works(&function, binary).await;
     }
-    for exchange in env.airbyte.requests() {
-        let body = exchange.json().unwrap();
+    for request in env.airbyte.requests() {
+        let body = request.json().unwrap();
         let Some(user) = body.get("externalUserId") else {
             continue;
         };
+        // "x" and the URL are replacements, by which a mutation can name a user in a claim or a backend's body.
         assert!(
             user == "alice" || user == "x" || user == "https://evil.example",
             "{body}"

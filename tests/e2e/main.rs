@@ -1,5 +1,5 @@
-//! The two functions from outside: real processes behind a Lambda Runtime API, with the real AWS SDK against moto and
-//! the Airbyte simulator. One file per behaviour.
+//! End-to-end tests of the two functions: real processes behind a Lambda Runtime API, with the real AWS SDK against moto,
+//! and the Airbyte simulator. One file per behavior.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -17,7 +17,7 @@ mod exchange;
 mod faults;
 mod hostile;
 mod logs;
-#[cfg(target_os = "linux")] // it reads /proc
+#[cfg(target_os = "linux")] // reads /proc
 mod memory;
 mod mint_token;
 mod origins;

@@ -1,78 +1,56 @@
 //! Memory and open files over many invocations, each for another user.
 
 use std::fs;
+use std::ops::Range;
 
 use e2e::{Binary, Event, Function, TestEnv, faker_source};
 
-/// More users than `create-source` keeps tokens for, so that its memory is as full as it gets.
+/// More users than `create-source` caches tokens for, so that its cache is full.
 const WARM_UP: u32 = 1_100;
 const INVOCATIONS: u32 = 1_700;
 
-/// In KiB. The tokens of the users after the warm-up would take more than twice that if they were all kept.
-const MAX_GROWTH: u64 = 256;
+/// Limit of the growth after the warm-up. Caching the tokens of all later users would take more than twice as much.
+const MAX_GROWTH_KIB: u64 = 256;
 
 #[tokio::test]
 async fn mint_token_memory_stays_bounded() {
-    let env = TestEnv::new().await;
-    let function = env.mint_token().await;
-    let before = invoke(&function, Binary::MintToken, 0..WARM_UP).await;
-    let after = invoke(&function, Binary::MintToken, WARM_UP..INVOCATIONS).await;
-    after.is_no_more_than(&before);
+    expect_bounded_memory(Binary::MintToken, Event::mint_token).await;
 }
 
 #[tokio::test]
 async fn create_source_memory_stays_bounded() {
-    let env = TestEnv::new().await;
-    let function = env.create_source().await;
-    let before = invoke(&function, Binary::CreateSource, 0..WARM_UP).await;
-    let after = invoke(&function, Binary::CreateSource, WARM_UP..INVOCATIONS).await;
-    after.is_no_more_than(&before);
-}
-
-/// What a process takes up.
-#[derive(Debug)]
-struct Size {
-    resident_kib: u64,
-    open_files: usize,
-}
-
-impl Size {
-    fn of(function: &Function) -> Size {
-        let process = function.process_id();
-        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let resident = resident.unwrap().trim().strip_suffix(" kB").unwrap();
-        Size {
-            resident_kib: resident.parse().unwrap(),
-            open_files: fs::read_dir(format!("/proc/{process}/fd")).unwrap().count(),
-        }
-    }
-
-    fn is_no_more_than(&self, before: &Size) {
-        let Size {
-            resident_kib,
-            open_files,
-        } = *self;
-        assert!(
-            resident_kib <= before.resident_kib + MAX_GROWTH,
-            "memory grows: {before:?}, then {self:?}"
-        );
-        assert!(
-            open_files <= before.open_files,
-            "files stay open: {before:?}, then {self:?}"
-        );
-    }
-}
-
-async fn invoke(function: &Function, binary: Binary, users: std::ops::Range<u32>) -> Size {
     let source = faker_source();
-    for user in users {
-        let user = format!("user-{user}");
-        let (event, status) = match binary {
-            Binary::MintToken => (Event::mint_token(&user), 200),
-            Binary::CreateSource => (Event::create_source(&user, &source), 201),
-        };
-        function.invoke(event).await.expect_success(status);
-    }
-    Size::of(function)
+    expect_bounded_memory(Binary::CreateSource, |user| {
+        Event::create_source(user, &source)
+    })
+    .await;
+}
+
+async fn expect_bounded_memory(binary: Binary, event: impl Fn(&str) -> Event) {
+    let env = TestEnv::new().await;
+    let function = env.start(binary).await;
+    let invoke = async |users: Range<u32>| {
+        for user in users {
+            let response = function.invoke(event(&format!("user-{user}"))).await;
+            response.expect_success(binary.success());
+        }
+        (function.memory_kib("VmRSS"), open_files(&function))
+    };
+
+    let (memory_before, files_before) = invoke(0..WARM_UP).await;
+    let (memory, files) = invoke(WARM_UP..INVOCATIONS).await;
+
+    assert!(
+        memory <= memory_before + MAX_GROWTH_KIB,
+        "memory grew from {memory_before} to {memory} KiB"
+    );
+    assert!(
+        files <= files_before,
+        "open files grew from {files_before} to {files}"
+    );
+}
+
+fn open_files(function: &Function) -> usize {
+    let directory = format!("/proc/{}/fd", function.process_id());
+    fs::read_dir(directory).unwrap().count()
 }

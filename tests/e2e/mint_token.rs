@@ -1,35 +1,30 @@
 //! `POST /token`.
 
-use airbyte_sim::{CannedResponse, FaultKind, Route};
-use e2e::token::{claims, decode, jwt, scoped_claims};
-use e2e::{Config, Event, TestEnv};
-use serde_json::json;
+use airbyte_sim::{CannedResponse, Route};
+use base64::Engine;
+use base64::prelude::{
+    BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD,
+};
+use e2e::token::{claims, decode, in_an_hour, jwt, scoped_claims};
+use e2e::{Config, Event, TestEnv, case};
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-use crate::exchange::{WIDGET_TOKEN, paths};
-
 #[tokio::test]
 async fn returns_token_for_widget_and_custom_form() {
     let env = TestEnv::new().await;
-    let response = env
-        .mint_token()
-        .await
-        .invoke(Event::mint_token("alice"))
-        .await;
+    let function = env.mint_token().await;
+
+    let response = function.invoke(Event::mint()).await;
 
     let body = response.expect_success(200);
-    let keys: Vec<_> = body
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect();
+    let keys: Vec<_> = body.as_object().unwrap().keys().collect();
     assert_eq!(keys.len(), 5, "{keys:?}");
-    let inside = decode(body["token"].as_str().unwrap());
-    assert_eq!(body["scopedToken"], inside["token"]);
-    assert_eq!(body["widgetUrl"], inside["widgetUrl"]);
+    let decoded = decode(body["token"].as_str().unwrap());
+    assert_eq!(body["scopedToken"], decoded["token"]);
+    assert_eq!(body["widgetUrl"], decoded["widgetUrl"]);
     let claims = claims(body["scopedToken"].as_str().unwrap());
     assert_eq!(
         body["workspaceId"],
@@ -44,18 +39,16 @@ async fn returns_token_for_widget_and_custom_form() {
 #[tokio::test]
 async fn sends_documented_mint_request() {
     let env = TestEnv::new().await;
-    let response = env
-        .mint_token()
-        .await
-        .invoke(Event::mint_token("alice"))
-        .await;
+    let function = env.mint_token().await;
+
+    let response = function.invoke(Event::mint()).await;
 
     response.expect_success(200);
     let requests = env.airbyte.requests();
     assert_eq!(requests.len(), 1, "{requests:?}");
     assert_eq!(
         (requests[0].method.as_str(), requests[0].path.as_str()),
-        ("POST", WIDGET_TOKEN)
+        ("POST", "/api/v1/embedded/widget_token")
     );
     assert_eq!(requests[0].query, None);
     assert_eq!(
@@ -78,24 +71,17 @@ async fn sends_documented_mint_request() {
 async fn keeps_one_workspace_per_user() {
     let env = TestEnv::new().await;
     let function = env.mint_token().await;
-    let mut workspaces = Vec::new();
-    for user in ["alice", "bob", "alice"] {
+    let mint = async |user| {
         let response = function.invoke(Event::mint_token(user)).await;
-        workspaces.push(
-            response.expect_success(200)["workspaceId"]
-                .as_str()
-                .unwrap()
-                .to_owned(),
-        );
-    }
+        response.expect_success(200)["workspaceId"].clone()
+    };
 
-    assert_eq!(workspaces[0], workspaces[2]);
-    assert_ne!(workspaces[0], workspaces[1]);
-    let alice = env
-        .airbyte
-        .workspace_of(Config::ORGANIZATION_ID, "alice")
-        .unwrap();
-    assert_eq!(workspaces[0], alice.to_string());
+    let workspaces = [mint("alice").await, mint("bob").await, mint("alice").await];
+
+    assert_eq!(workspaces[0], env.workspace_of("alice").to_string());
+    assert_eq!(workspaces[1], env.workspace_of("bob").to_string());
+    assert_ne!(workspaces[1], workspaces[0]);
+    assert_eq!(workspaces[2], workspaces[0]);
 }
 
 #[tokio::test]
@@ -104,23 +90,21 @@ async fn accepts_backend_with_iam_signature() {
     let event = Event::mint_token("")
         .iam()
         .no_origin()
-        .json(&json!({ "externalUserId": "alice" }));
+        .field("externalUserId", "alice");
+
     let response = env.mint_token().await.invoke(event).await;
 
-    let alice = env
-        .airbyte
-        .workspace_of(Config::ORGANIZATION_ID, "alice")
-        .unwrap();
     assert_eq!(
         response.expect_success(200)["workspaceId"],
-        alice.to_string()
+        env.workspace_of("alice").to_string()
     );
 }
 
 #[tokio::test]
 async fn accepts_own_user_id_in_body() {
     let env = TestEnv::new().await;
-    let event = Event::mint_token("alice").json(&json!({ "externalUserId": "alice" }));
+    let event = Event::mint().field("externalUserId", "alice");
+
     let response = env.mint_token().await.invoke(event).await;
 
     response.expect_success(200);
@@ -128,26 +112,24 @@ async fn accepts_own_user_id_in_body() {
 
 #[tokio::test]
 async fn accepts_missing_and_empty_bodies() {
+    let mut null = Event::mint().into_json();
+    null["body"] = Value::Null;
     let env = TestEnv::new().await;
     let function = env.mint_token().await;
-    let event = || Event::mint_token("alice");
-    let mut null = event().into_json();
-    null["body"] = json!(null);
-    let events = [
-        event().to_string(),
-        null.to_string(),
-        event().body("").to_string(),
-        event().base64_body(b"").to_string(),
-    ]
-    .into_iter()
-    .chain([
-        event().body("{}").to_string(),
-        event().body(" {\r\n} ").to_string(),
-    ])
-    .chain([event().base64_body(b"{}").to_string()]);
-    for event in events {
-        let response = function.invoke(&event).await;
-        assert_eq!(response.status, 200, "{event}: {response:?}");
+    for (name, event) in [
+        ("missing", Event::mint()),
+        ("null", Event::from(null)),
+        ("empty", Event::mint().body("")),
+        ("empty, base64", Event::mint().base64_body(b"")),
+        ("empty object", Event::mint().body("{}")),
+        (
+            "empty object with whitespace",
+            Event::mint().body(" {\r\n} "),
+        ),
+        ("empty object, base64", Event::mint().base64_body(b"{}")),
+    ] {
+        let _case = case(name);
+        function.invoke(event).await.expect_success(200);
     }
 }
 
@@ -160,10 +142,11 @@ async fn decodes_base64_body_of_any_content_type() {
         "application/x-www-form-urlencoded",
         "application/octet-stream",
     ] {
-        let event = Event::mint_token("alice")
+        let _case = case(content_type);
+        let event = Event::mint()
             .header("content-type", content_type)
             .base64_body(br#"{"allowedOrigin": "https://app.example.com"}"#);
-        assert_eq!(function.invoke(event).await.status, 200, "{content_type}");
+        function.invoke(event).await.expect_success(200);
     }
 }
 
@@ -171,27 +154,21 @@ async fn decodes_base64_body_of_any_content_type() {
 async fn returns_vendor_sample_byte_for_byte() {
     let sample = include_str!("../fixtures/vendor-widget-token-response.json");
     let env = TestEnv::new().await;
-    env.inject(
+    env.respond(
         Route::WidgetToken,
-        FaultKind::Respond(
-            CannedResponse::new(200)
-                .header("content-type", "application/json")
-                .body(sample),
-        ),
+        CannedResponse::new(200)
+            .header("content-type", "application/json")
+            .body(sample),
     );
-    let response = env
-        .mint_token()
-        .await
-        .invoke(Event::mint_token("alice"))
-        .await;
 
-    let sample: serde_json::Value = serde_json::from_str(sample).unwrap();
-    let inside = decode(sample["token"].as_str().unwrap());
+    let response = env.mint_token().await.invoke(Event::mint()).await;
+
+    let sample: Value = serde_json::from_str(sample).unwrap();
     assert_eq!(
         response.expect_success(200),
         &json!({
             "token": sample["token"],
-            "scopedToken": inside["token"],
+            "scopedToken": decode(sample["token"].as_str().unwrap())["token"],
             "widgetUrl": "https://cloud.airbyte.com/embedded-widget?workspaceId=fba81218-3467-4588-a8d5-a8396cde6c03\
                           &allowedOrigin=https%3A%2F%2Fapi.airbyte.ai",
             "workspaceId": "fba81218-3467-4588-a8d5-a8396cde6c03",
@@ -202,49 +179,33 @@ async fn returns_vendor_sample_byte_for_byte() {
 
 #[tokio::test]
 async fn returns_token_unchanged_in_any_base64_form() {
-    use base64::Engine;
-    use base64::prelude::{
-        BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD,
-    };
-
+    let scoped_token = jwt(&scoped_claims(Uuid::new_v4(), "alice", in_an_hour()));
+    // The question marks and the é produce the characters in which the alphabets differ.
+    let widget_url = "https://cloud.airbyte.com/é?aa=???>>>";
+    let decoded = json!({ "token": scoped_token, "widgetUrl": widget_url }).to_string();
+    let forms = [
+        ("standard", BASE64_STANDARD),
+        ("standard, unpadded", BASE64_STANDARD_NO_PAD),
+        ("URL-safe", BASE64_URL_SAFE),
+        ("URL-safe, unpadded", BASE64_URL_SAFE_NO_PAD),
+    ]
+    .map(|(name, alphabet)| (name, alphabet.encode(&decoded)));
+    assert_ne!(forms[0].1, forms[2].1, "the sample has no such characters");
+    assert_ne!(forms[0].1, forms[1].1, "the sample has no padding");
     let env = TestEnv::new().await;
     let function = env.mint_token().await;
-    let scoped = jwt(&scoped_claims(
-        Uuid::new_v4(),
-        "alice",
-        OffsetDateTime::now_utc() + time::Duration::HOUR,
-    ));
-    // The question marks and the é are there for the characters in which the alphabets differ.
-    let inside = json!({ "token": scoped, "widgetUrl": "https://cloud.airbyte.com/é?aa=???>>>" })
-        .to_string();
-    let alphabets = [
-        BASE64_STANDARD,
-        BASE64_STANDARD_NO_PAD,
-        BASE64_URL_SAFE,
-        BASE64_URL_SAFE_NO_PAD,
-    ];
-    let opaque: Vec<String> = alphabets
-        .iter()
-        .map(|alphabet| alphabet.encode(&inside))
-        .collect();
-    assert_ne!(
-        opaque[0], opaque[2],
-        "the sample does not tell the alphabets apart"
-    );
-    assert_ne!(opaque[0], opaque[1], "the sample has no padding");
-    for opaque in opaque {
-        // What else Airbyte may say some day does no harm.
-        let reply = CannedResponse::new(200)
-            .json(&json!({ "token": opaque, "expires_in": 900, "data": null }));
-        env.respond(Route::WidgetToken, reply);
-        let response = function.invoke(Event::mint_token("alice")).await;
+    for (name, token) in forms {
+        let _case = case(name);
+        // With fields that Airbyte might add.
+        let body = json!({ "token": token, "expires_in": 900, "data": null });
+        env.respond(Route::WidgetToken, CannedResponse::new(200).json(&body));
 
-        assert_eq!(response.expect_success(200)["token"], opaque);
-        assert_eq!(response.body["scopedToken"], scoped);
-        assert_eq!(
-            response.body["widgetUrl"],
-            "https://cloud.airbyte.com/é?aa=???>>>"
-        );
+        let response = function.invoke(Event::mint()).await;
+
+        let body = response.expect_success(200);
+        assert_eq!(body["token"], token);
+        assert_eq!(body["scopedToken"], scoped_token);
+        assert_eq!(body["widgetUrl"], widget_url);
     }
 }
 
@@ -252,20 +213,17 @@ async fn returns_token_unchanged_in_any_base64_form() {
 async fn serves_concurrent_callers_separately() {
     let env = TestEnv::new().await;
     let (first, second) = (env.mint_token().await, env.mint_token().await);
+
     let (alice, bob) = tokio::join!(
         first.invoke(Event::mint_token("alice")),
         second.invoke(Event::mint_token("bob"))
     );
 
     for (user, response) in [("alice", alice), ("bob", bob)] {
-        let workspace = env
-            .airbyte
-            .workspace_of(Config::ORGANIZATION_ID, user)
-            .unwrap();
         assert_eq!(
             response.expect_success(200)["workspaceId"],
-            workspace.to_string()
+            env.workspace_of(user).to_string()
         );
     }
-    assert_eq!(paths(&env.airbyte), [WIDGET_TOKEN, WIDGET_TOKEN]);
+    assert_eq!(env.routes(), [Route::WidgetToken, Route::WidgetToken]);
 }

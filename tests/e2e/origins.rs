@@ -1,23 +1,38 @@
-//! From which pages the API may be used, and which origin Airbyte is told.
+//! Allowed origins: from which pages the API can be called, and the origin that is sent to Airbyte.
 
-use airbyte_sim::Airbyte;
-use e2e::{Binary, Config, Event, Function, TestEnv, faker_source};
-use serde_json::json;
+use airbyte_sim::Route;
+use e2e::{Binary, Config, Event, Function, TestEnv, case};
 
-use crate::exchange::{WIDGET_TOKEN, calls};
-
-/// The origins that Airbyte was told.
-fn told(airbyte: &Airbyte) -> Vec<String> {
-    let origin = |body: serde_json::Value| body["allowedOrigin"].as_str().unwrap().to_owned();
-    calls(airbyte, WIDGET_TOKEN)
+/// Returns the origins that were sent to Airbyte.
+fn sent_origins(env: &TestEnv) -> Vec<String> {
+    let requests = env.requests(Route::WidgetToken);
+    requests
         .iter()
-        .map(|call| origin(call.json().unwrap()))
+        .map(|request| {
+            let body = request.json().unwrap();
+            body["allowedOrigin"].as_str().unwrap().to_owned()
+        })
         .collect()
 }
 
-async fn function(env: &TestEnv, allowed: &str) -> Function {
-    let config = env.config().with("ALLOWED_ORIGINS", allowed);
+/// Starts `mint-token` with these allowed origins.
+async fn start(env: &TestEnv, allowed_origins: &str) -> Function {
+    let config = env.config().with("ALLOWED_ORIGINS", allowed_origins);
     Function::start(Binary::MintToken, &config).await
+}
+
+/// Mints, and checks the origin that is sent to Airbyte.
+async fn expect_origin(env: &TestEnv, function: &Function, event: Event, origin: &str) {
+    env.airbyte.clear_requests();
+    function.invoke(event).await.expect_success(200);
+    assert_eq!(sent_origins(env), [origin]);
+}
+
+async fn expect_not_allowed(function: &Function, event: Event) {
+    function
+        .invoke(event)
+        .await
+        .expect_problem(403, "origin-not-allowed");
 }
 
 #[tokio::test]
@@ -45,42 +60,28 @@ async fn sends_listed_origin_in_normal_form() {
         ("http://127.0.0.1:80", "http://127.0.0.1"),
     ];
     let env = TestEnv::new().await;
-    let function = function(&env, allowed).await;
-    for (header, normal_form) in cases {
-        env.airbyte.clear_requests();
-        let response = function
-            .invoke(Event::mint_token("alice").origin(header))
-            .await;
-        assert_eq!(response.status, 200, "{header}: {response:?}");
-        assert_eq!(told(&env.airbyte), [normal_form], "{header}");
-
-        env.airbyte.clear_requests();
-        let body = json!({ "allowedOrigin": header });
-        let response = function
-            .invoke(Event::mint_token("alice").no_origin().json(&body))
-            .await;
-        assert_eq!(response.status, 200, "{header}: {response:?}");
-        assert_eq!(told(&env.airbyte), [normal_form], "{header}");
+    let function = start(&env, allowed).await;
+    for (origin, normal_form) in cases {
+        let _case = case(origin);
+        let header = Event::mint().origin(origin);
+        expect_origin(&env, &function, header, normal_form).await;
+        let body = Event::mint().no_origin().field("allowedOrigin", origin);
+        expect_origin(&env, &function, body, normal_form).await;
     }
 }
 
 #[tokio::test]
 async fn normalizes_configured_origins() {
     let env = TestEnv::new().await;
-    let function = function(&env, "HTTPS://App.Example.com:443").await;
-    for event in [
-        Event::mint_token("alice").no_origin(),
-        Event::mint_token("alice"),
-    ] {
-        env.airbyte.clear_requests();
-        function.invoke(event).await.expect_success(200);
-        assert_eq!(told(&env.airbyte), ["https://app.example.com"]);
+    let function = start(&env, "HTTPS://App.Example.com:443").await;
+    for event in [Event::mint().no_origin(), Event::mint()] {
+        expect_origin(&env, &function, event, "https://app.example.com").await;
     }
 }
 
-/// Everything that is nearly `https://app.example.com`, and is not.
-fn strangers() -> Vec<String> {
-    let mut strangers: Vec<String> = [
+/// Origins that resemble `https://app.example.com`.
+fn unlisted_origins() -> Vec<String> {
+    let mut origins: Vec<String> = [
         "",
         " ",
         "null",
@@ -127,10 +128,7 @@ fn strangers() -> Vec<String> {
         " https://app.example.com",
         "https://app.example.com ",
         "\thttps://app.example.com",
-        "https://app.example.com\r\nx-injected: 1",
-        "https://app.exa\nmple.com",
         "ht\ttps://app.example.com",
-        "https://app.example.com\0",
         "app.example.com",
         "//app.example.com",
         "://app.example.com",
@@ -151,40 +149,24 @@ fn strangers() -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec();
-    strangers.push(format!("https://{}.example.com", "a".repeat(10 * 1024)));
-    strangers.push(format!(
+    origins.push(format!("https://{}.example.com", "a".repeat(10 * 1024)));
+    origins.push(format!(
         "https://app.example.com:{}443",
         "0".repeat(10 * 1024)
     ));
-    strangers
-}
-
-/// The status and problem type for an `Origin` header: an event with control characters in a header is no HTTP request.
-fn expected_for_header(origin: &str) -> (u16, &'static str) {
-    if origin.contains(['\r', '\n', '\0']) {
-        (400, "invalid-request")
-    } else {
-        (403, "origin-not-allowed")
-    }
+    origins
 }
 
 #[tokio::test]
 async fn rejects_unlisted_origin_header() {
     let env = TestEnv::new().await;
     let function = env.mint_token().await;
-    for origin in strangers() {
-        let response = function
-            .invoke(Event::mint_token("alice").origin(&origin))
-            .await;
-        let (status, problem_type) = expected_for_header(&origin);
-        assert_eq!(response.status, status, "{origin:?}: {response:?}");
-        response.expect_problem(status, problem_type);
-        // Not even with an allowed origin in the body.
-        let body = json!({ "allowedOrigin": Config::ORIGIN });
-        let response = function
-            .invoke(Event::mint_token("alice").origin(&origin).json(&body))
-            .await;
-        response.expect_problem(status, problem_type);
+    for origin in unlisted_origins() {
+        let _case = case(format_args!("{origin:?}"));
+        let event = Event::mint().origin(&origin);
+        expect_not_allowed(&function, event.clone()).await;
+        let with_listed_body = event.field("allowedOrigin", Config::ORIGIN);
+        expect_not_allowed(&function, with_listed_body).await;
     }
     assert!(env.airbyte.requests().is_empty());
 }
@@ -193,18 +175,11 @@ async fn rejects_unlisted_origin_header() {
 async fn rejects_unlisted_origin_in_body() {
     let env = TestEnv::new().await;
     let function = env.mint_token().await;
-    for origin in strangers() {
-        let body = json!({ "allowedOrigin": origin });
-        let response = function
-            .invoke(Event::mint_token("alice").no_origin().json(&body))
-            .await;
-        assert_eq!(response.status, 403, "{origin:?}: {response:?}");
-        response.expect_problem(403, "origin-not-allowed");
-        // Not even beside a good header.
-        let response = function
-            .invoke(Event::mint_token("alice").json(&body))
-            .await;
-        response.expect_problem(403, "origin-not-allowed");
+    for origin in unlisted_origins().into_iter().chain(invalid_headers()) {
+        let _case = case(format_args!("{origin:?}"));
+        let with_listed_header = Event::mint().field("allowedOrigin", origin);
+        expect_not_allowed(&function, with_listed_header.clone()).await;
+        expect_not_allowed(&function, with_listed_header.no_origin()).await;
     }
     assert!(env.airbyte.requests().is_empty());
 }
@@ -213,37 +188,55 @@ async fn rejects_unlisted_origin_in_body() {
 async fn create_source_rejects_unlisted_origin() {
     let env = TestEnv::new().await;
     let function = env.create_source().await;
-    for origin in strangers() {
-        let response = function
-            .invoke(Event::create_source("alice", &faker_source()).origin(&origin))
-            .await;
-        let (status, problem_type) = expected_for_header(&origin);
-        assert_eq!(response.status, status, "{origin:?}: {response:?}");
-        response.expect_problem(status, problem_type);
+    for origin in unlisted_origins() {
+        let _case = case(format_args!("{origin:?}"));
+        expect_not_allowed(&function, Event::create().origin(&origin)).await;
     }
     assert!(env.airbyte.requests().is_empty());
 
-    let event = Event::create_source("alice", &faker_source()).origin(Config::OTHER_ORIGIN);
+    let event = Event::create().origin(Config::OTHER_ORIGIN);
     function.invoke(event).await.expect_success(201);
-    assert_eq!(told(&env.airbyte), [Config::OTHER_ORIGIN]);
+    assert_eq!(sent_origins(&env), [Config::OTHER_ORIGIN]);
+}
+
+/// Values that are not valid in an HTTP header, so that API Gateway cannot send them.
+fn invalid_headers() -> [String; 3] {
+    [
+        "https://app.example.com\r\nx-injected: 1",
+        "https://app.exa\nmple.com",
+        "https://app.example.com\0",
+    ]
+    .map(str::to_owned)
+}
+
+#[tokio::test]
+async fn rejects_invalid_header_values() {
+    let env = TestEnv::new().await;
+    for binary in Binary::ALL {
+        let function = env.start(binary).await;
+        for origin in invalid_headers() {
+            let _case = case(format_args!("{origin:?}"));
+            function
+                .invoke(Event::valid(binary).origin(&origin))
+                .await
+                .expect_problem(400, "invalid-request");
+        }
+    }
+    assert!(env.airbyte.requests().is_empty());
 }
 
 #[tokio::test]
 async fn prefers_header_then_body_then_first_origin() {
     let env = TestEnv::new().await;
     let function = env.mint_token().await;
-    let body = json!({ "allowedOrigin": Config::OTHER_ORIGIN });
-    for (event, origin) in [
-        (Event::mint_token("alice").json(&body), Config::ORIGIN),
-        (
-            Event::mint_token("alice").no_origin().json(&body),
-            Config::OTHER_ORIGIN,
-        ),
-        (Event::mint_token("alice").no_origin(), Config::ORIGIN),
+    let with_body = Event::mint().field("allowedOrigin", Config::OTHER_ORIGIN);
+    for (name, event, origin) in [
+        ("header and body", with_body.clone(), Config::ORIGIN),
+        ("body", with_body.no_origin(), Config::OTHER_ORIGIN),
+        ("neither", Event::mint().no_origin(), Config::ORIGIN),
     ] {
-        env.airbyte.clear_requests();
-        function.invoke(event).await.expect_success(200);
-        assert_eq!(told(&env.airbyte), [origin]);
+        let _case = case(name);
+        expect_origin(&env, &function, event, origin).await;
     }
 }
 
@@ -252,13 +245,11 @@ async fn reads_origin_header_in_any_case() {
     let env = TestEnv::new().await;
     let function = env.mint_token().await;
     for name in ["Origin", "ORIGIN"] {
-        let event = Event::mint_token("alice")
+        let _case = case(name);
+        let event = Event::mint()
             .no_origin()
             .header(name, "https://evil.example");
-        function
-            .invoke(event)
-            .await
-            .expect_problem(403, "origin-not-allowed");
+        expect_not_allowed(&function, event).await;
     }
     assert!(env.airbyte.requests().is_empty());
 }

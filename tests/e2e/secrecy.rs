@@ -1,80 +1,89 @@
-//! Nothing that must stay secret comes out: canaries in every place where a secret, a token, a claim or a configuration
-//! value can be, through every kind of failure, at the log level that prints the most.
+//! Secrecy: canaries wherever a secret, a token, a claim or a configuration value can occur, through every kind of
+//! failure, at the most verbose log level. None may occur in a response or in the output.
 
 use std::time::Duration;
 
 use airbyte_sim::{Airbyte, Application, CannedResponse, FaultKind, Options, Route};
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
-use e2e::{Binary, Config, Event, Function, POSTGRES, Secret, SecretsManager, TestEnv, token};
+use e2e::{
+    Binary, Config, Event, Function, Generation, POSTGRES, Secret, SecretsManager, TestEnv, case,
+    token,
+};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+e2e::test_each_generation!(
+    requests_never_expose_secrets,
+    airbyte_failures_never_expose_secrets,
+);
 
 const ORGANIZATION_TOKEN: &str = "canary-organization-token-5f1e";
 const CLIENT_ID: &str = "canary-client-id-77ab";
 const CLIENT_SECRET: &str = "canary-client-secret-0c9d";
 const USER: &str = "canary-user-31fe@example.com";
-/// What else comes with a request or is configured, none of which may be repeated.
-const BYSTANDERS: [&str; 12] = [
-    "canary-claim-e02b",
-    "canary-authorization-header-9a61",
-    "canary-cookie-44d7",
-    "canary-header-b85a",
-    "canary-query-27cc",
-    "canary-host-1d3e",
-    "canary-database-620f",
-    "canary-username-f7a8",
-    "canary-password-8e94",
-    "canary-aws-secret-access-key-c5b2",
-    "canary-aws-session-token-03fd",
-    "canary-of-the-upstream-d916",
+const CLAIM: &str = "canary-claim-e02b";
+const AUTHORIZATION: &str = "canary-authorization-header-9a61";
+const COOKIE: &str = "canary-cookie-44d7";
+const HEADER: &str = "canary-header-b85a";
+const QUERY: &str = "canary-query-27cc";
+const HOST: &str = "canary-host-1d3e";
+const DATABASE: &str = "canary-database-620f";
+const USERNAME: &str = "canary-username-f7a8";
+const PASSWORD: &str = "canary-password-8e94";
+const AWS_SECRET_ACCESS_KEY: &str = "canary-aws-secret-access-key-c5b2";
+const AWS_SESSION_TOKEN: &str = "canary-aws-session-token-03fd";
+const UPSTREAM: &str = "canary-of-the-upstream-d916";
+
+const CANARIES: [&str; 16] = [
+    ORGANIZATION_TOKEN,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    USER,
+    CLAIM,
+    AUTHORIZATION,
+    COOKIE,
+    HEADER,
+    QUERY,
+    HOST,
+    DATABASE,
+    USERNAME,
+    PASSWORD,
+    AWS_SECRET_ACCESS_KEY,
+    AWS_SESSION_TOKEN,
+    UPSTREAM,
 ];
 
-/// Short enough for the whole matrix, long enough for three tries.
-const DEADLINE: Duration = Duration::from_secs(2);
+/// Timeout of an invocation: short, because there are many, but enough for three attempts.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Everything secret of one function's life, and where it must not be.
-struct Watch {
-    secrets: Vec<String>,
-}
+/// The secrets of a function's lifetime.
+struct Secrets(Vec<String>);
 
-impl Watch {
-    fn new() -> Watch {
-        let named = [ORGANIZATION_TOKEN, CLIENT_ID, CLIENT_SECRET, USER];
-        Watch {
-            secrets: named
-                .iter()
-                .chain(&BYSTANDERS)
-                .map(|&secret| secret.to_owned())
-                .collect(),
-        }
+impl Secrets {
+    fn new() -> Secrets {
+        Secrets(CANARIES.map(str::to_owned).into())
     }
 
-    /// The tokens that have been sent by now are secret as well, and so is the part of them that makes them valid.
-    fn learn(&mut self, airbyte: &Airbyte) {
-        for exchange in airbyte.requests() {
-            if let Some(token) = exchange
-                .header("authorization")
-                .and_then(|value| value.strip_prefix("Bearer "))
-            {
-                self.secrets.push(token.to_owned());
-                self.secrets.extend(
-                    token
-                        .rsplit('.')
-                        .next()
-                        .filter(|part| part.len() > 20)
-                        .map(str::to_owned),
-                );
+    /// Adds the tokens that were sent to Airbyte, and their signatures.
+    fn add_sent_tokens(&mut self, airbyte: &Airbyte) {
+        for request in airbyte.requests() {
+            let authorization = request.header("authorization");
+            if let Some(token) = authorization.and_then(|value| value.strip_prefix("Bearer ")) {
+                self.0.push(token.to_owned());
+                let signature = token.rsplit('.').next();
+                let signature = signature.filter(|signature| signature.len() > 20);
+                self.0.extend(signature.map(str::to_owned));
             }
         }
-        self.secrets.sort_unstable();
-        self.secrets.dedup();
+        self.0.sort_unstable();
+        self.0.dedup();
     }
 
-    /// Checks that no secret is in a text, whichever form it has.
-    fn check(&self, place: &str, text: &str) {
-        for secret in &self.secrets {
+    /// Checks that no secret occurs in `text`, in any encoding.
+    fn expect_absent(&self, source: &str, text: &str) {
+        for secret in &self.0 {
             let forms = [
                 secret.clone(),
                 BASE64_STANDARD.encode(secret),
@@ -84,127 +93,114 @@ impl Watch {
             ];
             assert!(
                 !forms.iter().any(|form| text.contains(form)),
-                "{secret} is in {place}:\n{text}"
+                "{secret} occurs in {source}:\n{text}"
             );
         }
     }
 }
 
+/// Adds canaries to the caller, the headers and the query of an event.
 fn with_canaries(event: Event) -> Event {
     let event = event
-        .claims(&json!({ "sub": USER, "email": BYSTANDERS[0], "aud": "client-1" }))
-        .header("authorization", &format!("Bearer {}", BYSTANDERS[1]))
-        .header("cookie", &format!("session={}", BYSTANDERS[2]))
-        .header("x-anything", BYSTANDERS[3]);
+        .claims(&json!({ "sub": USER, "email": CLAIM, "aud": "client-1" }))
+        .header("authorization", &format!("Bearer {AUTHORIZATION}"))
+        .header("cookie", &format!("session={COOKIE}"))
+        .header("x-anything", HEADER);
     let mut event = event.into_json();
-    event["rawQueryString"] = json!(format!("q={}", BYSTANDERS[4]));
-    event["cookies"] = json!([format!("session={}", BYSTANDERS[2])]);
+    event["rawQueryString"] = json!(format!("q={QUERY}"));
+    event["cookies"] = json!([format!("session={COOKIE}")]);
     Event::from(event)
 }
 
 fn configuration() -> Value {
     json!({
-        "host": BYSTANDERS[5],
-        "database": BYSTANDERS[6],
-        "username": BYSTANDERS[7],
-        "password": BYSTANDERS[8],
-        "tunnel": { "key": [BYSTANDERS[8]] },
+        "host": HOST,
+        "database": DATABASE,
+        "username": USERNAME,
+        "password": PASSWORD,
+        "tunnel": { "key": [PASSWORD] },
     })
 }
 
-/// Requests of every outcome that the caller alone can bring about, and good ones.
-fn requests(binary: Binary) -> Vec<Event> {
-    let expired = token::scoped_claims(
-        Uuid::new_v4(),
-        USER,
-        OffsetDateTime::now_utc() - time::Duration::HOUR,
-    );
-    let expired = token::opaque(&token::jwt(&expired), "https://cloud.airbyte.com");
-    let source = |extra: &Value| {
-        let mut body = json!({ "source_config_template_id": POSTGRES, "connection_configuration": configuration() });
-        body.as_object_mut()
-            .unwrap()
-            .extend(extra.as_object().unwrap().clone());
-        Event::create_source(USER, &body)
+/// Creates a valid request with canaries.
+fn valid_request(binary: Binary) -> Event {
+    let event = match binary {
+        Binary::MintToken => Event::mint(),
+        Binary::CreateSource => {
+            let template = json!(POSTGRES);
+            let body = json!({ "source_config_template_id": template, "connection_configuration": configuration() });
+            Event::create_source(USER, &body)
+        }
     };
-    let canary = BYSTANDERS[8];
-    let (good, mut events) = match binary {
-        Binary::MintToken => (
-            Event::mint_token(USER),
-            vec![
-                Event::mint_token(USER).json(&json!({ "allowedOrigin": format!("https://{canary}.example") })),
-                Event::mint_token(USER).json(&json!({ "allowedOrigin": [canary] })),
-                Event::mint_token(USER).json(&json!({ "externalUserId": canary })),
-            ],
-        ),
-        Binary::CreateSource => (
-            source(&json!({})),
-            vec![
-                source(&json!({ "token": canary })),
-                source(&json!({ "token": expired })),
-                source(&json!({ "token": token::opaque_for(Uuid::new_v4(), USER) })),
-                source(&json!({ "workspace_id": canary })),
-                source(&json!({ "source_config_template_id": canary })),
-                source(&json!({ "source_config_template_id": Uuid::new_v4().to_string() })),
-                source(&json!({ "connection_configuration": canary })),
-                source(&json!({ "connection_configuration": { "port": canary } })),
-                source(&json!({ "externalUserId": canary })),
-                source(&json!({})).body(format!(
-                    r#"{{"connection_configuration":{{"x":"{canary}","x":"{canary}\ud800","y":1e999}}}}"#
-                )),
-            ],
-        ),
-    };
-    events.extend([
-        good.clone().no_authorizer(),
-        good.clone().origin(&format!("https://{canary}.example")),
-        good.clone().body(format!("{canary} {{")),
-        good.clone().raw_base64_body(&format!("!{canary}")),
-        good.clone().base64_body(format!("\"{canary}\"").as_bytes()),
-        good.clone(),
-        good,
-    ]);
-    events
-        .into_iter()
-        .map(|event| {
-            if event.has_authorizer() {
-                with_canaries(event)
-            } else {
-                event
-            }
-        })
-        .collect()
+    with_canaries(event)
 }
 
-/// Failures of Airbyte: what it says holds canaries too, in the shapes that are understood and in others.
+/// Creates requests of every outcome that the caller alone can cause, and valid ones.
+fn requests(binary: Binary) -> Vec<Event> {
+    let valid = valid_request(binary);
+    let field = |name, value: Value| valid.clone().field(name, value);
+    let mut events = match binary {
+        Binary::MintToken => vec![
+            field(
+                "allowedOrigin",
+                json!(format!("https://{PASSWORD}.example")),
+            ),
+            field("allowedOrigin", json!([PASSWORD])),
+        ],
+        Binary::CreateSource => {
+            let an_hour_ago = OffsetDateTime::now_utc() - time::Duration::HOUR;
+            let expired = token::scoped_claims(Uuid::new_v4(), USER, an_hour_ago);
+            vec![
+                field("token", json!(PASSWORD)),
+                field("token", json!(token::opaque_with_claims(&expired))),
+                field("token", json!(token::opaque_for(Uuid::new_v4(), USER))),
+                field("workspace_id", json!(PASSWORD)),
+                field("source_config_template_id", json!(PASSWORD)),
+                field("source_config_template_id", json!(Uuid::new_v4())),
+                field("connection_configuration", json!(PASSWORD)),
+                field("connection_configuration", json!({ "port": PASSWORD })),
+                valid.clone().body(format!(
+                    r#"{{"connection_configuration":{{"x":"{PASSWORD}","x":"{PASSWORD}\ud800","y":1e999}}}}"#
+                )),
+            ]
+        }
+    };
+    events.extend([
+        field("externalUserId", json!(PASSWORD)),
+        valid.clone().no_authorizer(),
+        valid.clone().origin(&format!("https://{PASSWORD}.example")),
+        valid.clone().body(format!("{PASSWORD} {{")),
+        valid.clone().raw_base64_body(&format!("!{PASSWORD}")),
+        valid
+            .clone()
+            .base64_body(format!("\"{PASSWORD}\"").as_bytes()),
+        valid.clone(),
+        valid,
+    ]);
+    events
+}
+
+/// Creates failures of Airbyte whose bodies contain canaries, in known shapes and in others.
 fn airbyte_faults() -> Vec<FaultKind> {
-    let everything = [&[ORGANIZATION_TOKEN, CLIENT_SECRET, USER][..], &BYSTANDERS]
-        .concat()
-        .join(" ");
+    let canaries = CANARIES.join(" ");
     let mut faults = Vec::new();
     for status in [200, 302, 400, 401, 403, 404, 409, 418, 422, 429, 500, 503] {
         for body in [
-            json!({ "detail": everything }),
+            json!({ "detail": canaries }),
             json!({ "detail": [{
-                "loc": ["body", "connection_configuration", "password"], "msg": everything, "type": everything,
+                "loc": ["body", "connection_configuration", "password"], "msg": canaries, "type": canaries,
                 "input": configuration(),
             }] }),
-            json!({ "message": everything, "_embedded": { "errors": [{ "message": everything }] } }),
-            json!({ "title": everything, "detail": everything }),
-            json!({ "token": everything, "access_token": everything }),
+            json!({ "message": canaries, "_embedded": { "errors": [{ "message": canaries }] } }),
+            json!({ "title": canaries, "detail": canaries }),
+            json!({ "token": canaries, "access_token": canaries }),
         ] {
-            let location = format!("https://{}.example/", BYSTANDERS[11]);
-            faults.push(FaultKind::Respond(
-                CannedResponse::new(status)
-                    .header("location", location)
-                    .json(&body),
-            ));
+            let location = format!("https://{UPSTREAM}.example/");
+            let response = CannedResponse::new(status).header("location", location);
+            faults.push(FaultKind::Respond(response.json(&body)));
         }
-        faults.push(FaultKind::Respond(
-            CannedResponse::new(status)
-                .header("content-type", "text/html")
-                .body(everything.clone()),
-        ));
+        let html = CannedResponse::new(status).header("content-type", "text/html");
+        faults.push(FaultKind::Respond(html.body(canaries.clone())));
     }
     faults.extend([
         FaultKind::ResetBeforeResponse,
@@ -219,11 +215,12 @@ fn config(env: &TestEnv) -> Config {
     env.config()
         .with("RUST_LOG", "trace")
         .with("RUST_BACKTRACE", "full")
-        .with("AWS_SECRET_ACCESS_KEY", BYSTANDERS[9])
-        .with("AWS_SESSION_TOKEN", BYSTANDERS[10])
+        .with("AWS_SECRET_ACCESS_KEY", AWS_SECRET_ACCESS_KEY)
+        .with("AWS_SESSION_TOKEN", AWS_SESSION_TOKEN)
 }
 
-async fn env(secret: &Value) -> TestEnv {
+/// Starts an environment with canaries as credentials.
+async fn start(secret: &Value) -> TestEnv {
     let options = Options {
         organization_tokens: vec![ORGANIZATION_TOKEN.to_owned()],
         applications: vec![Application {
@@ -235,62 +232,64 @@ async fn env(secret: &Value) -> TestEnv {
     TestEnv::with(options, Secret::create_json(secret).await).await
 }
 
-/// Sends the requests and looks for secrets in what comes back.
-async fn check(env: &TestEnv, function: &Function, events: &[Event], watch: &mut Watch) {
+fn organization_token() -> Value {
+    json!({ "organization_token": ORGANIZATION_TOKEN, "note": UPSTREAM })
+}
+
+fn application() -> Value {
+    json!({ "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "note": UPSTREAM })
+}
+
+/// Invokes the function and checks its responses and its output. A success returns tokens, so only its headers are checked.
+async fn expect_no_secrets(
+    env: &TestEnv,
+    function: &Function,
+    events: &[Event],
+    secrets: &mut Secrets,
+) {
     for event in events {
-        let response = function.invoke_with_timeout(event, DEADLINE).await;
-        watch.learn(&env.airbyte);
+        let response = function.invoke_with_timeout(event, TIMEOUT).await;
+        secrets.add_sent_tokens(&env.airbyte);
         if response.status >= 400 {
-            watch.check("an error", &response.text);
+            secrets.expect_absent("the body", &response.text);
         }
-        watch.check("a header", &format!("{:?}", response.headers));
+        secrets.expect_absent("the headers", &format!("{:?}", response.headers));
     }
+    secrets.expect_absent("the output", &function.output());
 }
 
-fn secrets() -> [Value; 2] {
-    [
-        json!({ "organization_token": ORGANIZATION_TOKEN, "note": BYSTANDERS[11] }),
-        json!({ "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "note": BYSTANDERS[11] }),
-    ]
-}
-
-#[tokio::test]
-async fn requests_never_expose_secrets() {
-    for secret in secrets() {
-        let env = env(&secret).await;
+async fn requests_never_expose_secrets(generation: Generation) {
+    for secret in [organization_token(), application()] {
+        let env = start(&secret).await.generation(generation);
         for binary in Binary::ALL {
             let function = Function::start(binary, &config(&env)).await;
-            let mut watch = Watch::new();
-            check(&env, &function, &requests(binary), &mut watch).await;
-            watch.check("the output", &function.output());
-            let named = Watch::new().secrets.len();
+            let mut secrets = Secrets::new();
+            expect_no_secrets(&env, &function, &requests(binary), &mut secrets).await;
             assert!(
-                binary == Binary::MintToken || watch.secrets.len() > named,
-                "no scoped token was seen"
+                binary == Binary::MintToken || secrets.0.len() > CANARIES.len(),
+                "no scoped token was sent"
             );
         }
     }
 }
 
-#[tokio::test]
-async fn airbyte_failures_never_expose_secrets() {
+async fn airbyte_failures_never_expose_secrets(generation: Generation) {
     for (secret, route, binary) in [
-        (0, Route::WidgetToken, Binary::MintToken),
-        (0, Route::Sources, Binary::CreateSource),
-        (1, Route::ApplicationToken, Binary::MintToken),
+        (organization_token(), Route::WidgetToken, Binary::MintToken),
+        (organization_token(), Route::Sources, Binary::CreateSource),
+        (application(), Route::ApplicationToken, Binary::MintToken),
     ] {
-        let env = env(&secrets()[secret]).await;
-        let good = [requests(binary).pop().unwrap()];
+        let env = start(&secret).await.generation(generation);
+        let event = [valid_request(binary)];
         for fault in airbyte_faults() {
+            let _case = case(format_args!("{route:?}, {fault:?}"));
             env.airbyte.clear_faults();
-            // A function of its own, for one whose credential was rejected asks nobody for a while.
+            // A new process for each, because a process with a rejected credential sends nothing for a while.
             let function = Function::start(binary, &config(&env)).await;
             env.airbyte.revoke_application_tokens();
             env.inject(route, fault);
             env.airbyte.clear_requests();
-            let mut watch = Watch::new();
-            check(&env, &function, &good, &mut watch).await;
-            watch.check("the output", &function.output());
+            expect_no_secrets(&env, &function, &event, &mut Secrets::new()).await;
             assert!(!env.airbyte.requests().is_empty());
         }
     }
@@ -298,43 +297,36 @@ async fn airbyte_failures_never_expose_secrets() {
 
 #[tokio::test]
 async fn secrets_manager_failures_never_expose_secrets() {
-    let everything = [&[ORGANIZATION_TOKEN, CLIENT_SECRET][..], &BYSTANDERS]
-        .concat()
-        .join(" ");
-    let env = env(&secrets()[0]).await;
-    let mut watch = Watch::new();
-    let text = |status, body: String| FaultKind::Respond(CannedResponse::new(status).body(body));
+    let canaries = CANARIES.join(" ");
+    let env = start(&organization_token()).await;
+    let mut secrets = Secrets::new();
+    let respond = |status, body: String| FaultKind::Respond(CannedResponse::new(status).body(body));
+    let value = |value: &str| json!({ "SecretString": value }).to_string();
     for fault in [
         SecretsManager::error(400, "AccessDeniedException"),
-        text(
+        respond(
             400,
-            json!({ "__type": "ValidationException", "Message": everything }).to_string(),
+            json!({ "__type": "ValidationException", "Message": canaries }).to_string(),
         ),
-        text(500, everything.clone()),
-        text(200, everything.clone()),
-        text(200, json!({ "SecretString": everything }).to_string()),
-        text(
-            200,
-            json!({ "SecretString": json!({ "token": everything }).to_string() }).to_string(),
-        ),
-        text(
-            200,
-            json!({ "SecretString": format!("{everything}\r\nx: y") }).to_string(),
-        ),
+        respond(500, canaries.clone()),
+        respond(200, canaries.clone()),
+        respond(200, value(&canaries)),
+        respond(200, value(&json!({ "token": canaries }).to_string())),
+        respond(200, value(&format!("{canaries}\r\nx: y"))),
         FaultKind::ResetMidResponse,
     ] {
+        let _case = case(format_args!("{fault:?}"));
         env.secrets_manager.inject(fault);
         for binary in Binary::ALL {
             let function = Function::start(binary, &config(&env)).await;
-            check(&env, &function, &requests(binary)[..], &mut watch).await;
-            watch.check("the output", &function.output());
+            expect_no_secrets(&env, &function, &requests(binary), &mut secrets).await;
         }
     }
 }
 
 #[tokio::test]
 async fn withholds_invalid_configuration_values() {
-    let env = env(&secrets()[0]).await;
+    let env = start(&organization_token()).await;
     for name in [
         "AIRBYTE_API_URL",
         "AIRBYTE_ORGANIZATION_ID",
@@ -343,10 +335,8 @@ async fn withholds_invalid_configuration_values() {
         "RUST_LOG",
     ] {
         let config = config(&env).with(name, ORGANIZATION_TOKEN);
-        let Err(exit) = Function::try_start(Binary::MintToken, &config).await else {
-            panic!("it starts with a token for {name}");
-        };
-        Watch::new().check("the output", &exit.to_string());
-        Watch::new().check("the report of the start", &exit.init_errors.concat());
+        let exit = Function::expect_exit(Binary::MintToken, &config, name).await;
+        Secrets::new().expect_absent("the output", &exit.to_string());
+        Secrets::new().expect_absent("the init error", &exit.init_errors.concat());
     }
 }

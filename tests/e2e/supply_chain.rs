@@ -1,18 +1,18 @@
-//! What is linked into the functions: nothing that slipped in, no second TLS stack, no unsafe code of ours.
+//! The functions' dependencies: no unlisted crate, no second TLS stack, and no unsafe code in this workspace.
 //!
-//! `deny.toml` says more, of the tools as well; `make test` has cargo-deny check it.
+//! `deny.toml` has further rules, also for the tools; `make test` checks them with cargo-deny.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use e2e::{Binary, Event, Function, TestEnv, faker_source};
+use e2e::{Binary, Event, Function, TestEnv};
 use serde_json::Value;
 
 /// Crates that are linked in two versions.
-const TWICE: [&str; 1] = [
-    "base64", // hyper-util, below reqwest, has gone on to 0.23; the AWS SDK has not.
+const DUPLICATES: [&str; 1] = [
+    "base64", // hyper-util, a dependency of reqwest, requires 0.23; the AWS SDK requires 0.22.
 ];
 
 fn repository() -> &'static Path {
@@ -33,8 +33,9 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The names and versions of all that is linked into the functions: not of macros, which run at build time alone.
-fn linked() -> BTreeSet<(String, String)> {
+/// Returns the names and versions of all crates that are linked into the functions, without procedural macros, which only
+/// run at build time.
+fn linked_crates() -> BTreeSet<(String, String)> {
     let trees = ["aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"].map(|target| {
         cargo(&[
             "tree",
@@ -58,7 +59,7 @@ fn linked() -> BTreeSet<(String, String)> {
 #[test]
 fn lists_every_linked_crate() {
     let list = repository().join("functions/dependencies.txt");
-    let linked: BTreeSet<String> = linked().into_iter().map(|(name, _)| name).collect();
+    let linked: BTreeSet<String> = linked_crates().into_iter().map(|(name, _)| name).collect();
     if std::env::var_os("RENEW_DEPENDENCIES").is_some() {
         let lines: Vec<_> = linked.iter().map(|name| format!("{name}\n")).collect();
         fs::write(&list, lines.concat()).unwrap();
@@ -69,53 +70,47 @@ fn lists_every_linked_crate() {
         .map(str::to_owned)
         .collect();
     let new: Vec<_> = linked.difference(&listed).collect();
-    let gone: Vec<_> = listed.difference(&linked).collect();
+    let removed: Vec<_> = listed.difference(&linked).collect();
     assert!(
-        new.is_empty() && gone.is_empty(),
-        "New in the functions: {new:?}. No longer in them: {gone:?}.\n\
-         Each crate there costs time at every cold start, and is somebody to trust: `cargo tree --package mint-token \
-         --invert CRATE` tells who brings it, and often a feature less keeps it away. If it is meant to be so, renew \
-         the list: RENEW_DEPENDENCIES=1 cargo test --package e2e supply_chain"
+        new.is_empty() && removed.is_empty(),
+        "new crates: {new:?}, removed crates: {removed:?}\n\
+         help: every crate slows down cold starts and must be trusted. `cargo tree --package mint-token --invert CRATE` \
+         prints its dependents; disabling a feature often removes it. To accept the change, update the list: \
+         RENEW_DEPENDENCIES=1 cargo test --package e2e supply_chain"
     );
 }
 
 #[test]
 fn links_each_crate_once() {
     let mut seen = BTreeSet::new();
-    let twice: Vec<_> = linked()
+    let duplicates: Vec<_> = linked_crates()
         .into_iter()
         .map(|(name, _)| name)
         .filter(|name| !seen.insert(name.clone()))
         .collect();
     assert_eq!(
-        twice, TWICE,
-        "`cargo tree --duplicates --package mint-token` tells who asks for which version"
+        duplicates, DUPLICATES,
+        "help: `cargo tree --duplicates --package mint-token` prints their dependents"
     );
     for stack in ["hyper", "ring", "rustls", "tokio"] {
         assert!(seen.contains(stack), "{stack}");
     }
 }
 
-/// rustls-native-certs is linked, since reqwest has it in each of its rustls features. It must not run.
+/// rustls-native-certs is linked, because each rustls feature of reqwest requires it, but must not run.
 #[tokio::test]
 async fn ignores_system_certificates() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("certificates.pem");
-    // Nothing is ever written to it: who reads it waits for ever.
-    let made = Command::new("mkfifo").arg(&file).status().unwrap();
-    assert!(made.success());
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("certificates.pem");
+    // A pipe that is never written to, so that a read blocks forever.
+    let mkfifo = Command::new("mkfifo").arg(&file).status().unwrap();
+    assert!(mkfifo.success());
     let env = TestEnv::new().await;
     let config = env.config().with("SSL_CERT_FILE", file.to_str().unwrap());
-    for (binary, event, status) in [
-        (Binary::MintToken, Event::mint_token("alice"), 200),
-        (
-            Binary::CreateSource,
-            Event::create_source("alice", &faker_source()),
-            201,
-        ),
-    ] {
+    for binary in Binary::ALL {
         let function = Function::start(binary, &config).await;
-        function.invoke(event).await.expect_success(status);
+        let response = function.invoke(Event::valid(binary)).await;
+        response.expect_success(binary.success());
     }
 }
 
@@ -133,7 +128,7 @@ fn forbids_unsafe_code_in_every_crate() {
         let path = package["manifest_path"].as_str().unwrap();
         assert!(
             manifest(Path::new(path)).contains("\n[lints]\nworkspace = true\n"),
-            "{path} lacks the lints of the workspace"
+            "{path} does not inherit the workspace's lints"
         );
     }
     assert!(

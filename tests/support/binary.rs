@@ -26,6 +26,15 @@ impl Binary {
         }
     }
 
+    /// Returns the status of a success.
+    #[must_use]
+    pub fn success(self) -> u16 {
+        match self {
+            Binary::MintToken => 200,
+            Binary::CreateSource => 201,
+        }
+    }
+
     /// Returns the path of the program. The first call of a process builds both.
     pub(crate) fn path(self) -> PathBuf {
         static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();

@@ -7,8 +7,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::Config;
 use crate::binary::repository;
+use crate::{Binary, Config};
 
 /// An event: one of the files in `events/`, with changes.
 #[derive(Clone, Debug)]
@@ -31,6 +31,27 @@ impl Event {
             .user(user)
             .origin(Config::ORIGIN)
             .json(body)
+    }
+
+    /// Creates alice's valid `POST /token`.
+    #[must_use]
+    pub fn mint() -> Event {
+        Event::mint_token("alice")
+    }
+
+    /// Creates alice's valid `POST /sources`.
+    #[must_use]
+    pub fn create() -> Event {
+        Event::create_source("alice", &faker_source())
+    }
+
+    /// Creates alice's valid request for a function.
+    #[must_use]
+    pub fn valid(binary: Binary) -> Event {
+        match binary {
+            Binary::MintToken => Event::mint(),
+            Binary::CreateSource => Event::create(),
+        }
     }
 
     /// Reads a file of `events/`.
@@ -96,12 +117,6 @@ impl Event {
         self
     }
 
-    /// Returns whether an authorizer verified the caller.
-    #[must_use]
-    pub fn has_authorizer(&self) -> bool {
-        self.0["requestContext"].get("authorizer").is_some()
-    }
-
     /// Sets the `Origin` header.
     #[must_use]
     pub fn origin(self, origin: &str) -> Event {
@@ -134,6 +149,20 @@ impl Event {
     #[must_use]
     pub fn json(self, body: &Value) -> Event {
         self.body(body.to_string())
+    }
+
+    /// Sets a field of the JSON body.
+    ///
+    /// # Panics
+    /// If the body is not JSON.
+    #[must_use]
+    pub fn field(self, name: &str, value: impl Into<Value>) -> Event {
+        let mut body = match self.0.get("body") {
+            None => json!({}),
+            Some(body) => serde_json::from_str(body.as_str().expect("a body")).expect("JSON"),
+        };
+        body[name] = value.into();
+        self.json(&body)
     }
 
     /// Sets a body in base64, as API Gateway encodes binary bodies.

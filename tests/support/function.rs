@@ -255,6 +255,21 @@ impl Function {
         self.process_id
     }
 
+    /// Returns a field of `/proc/PID/status` in KiB: `VmRSS` is the resident memory, `VmHWM` its peak.
+    ///
+    /// # Panics
+    /// If there is no such field.
+    #[must_use]
+    pub fn memory_kib(&self, field: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.process_id);
+        let status = std::fs::read_to_string(&path).expect("a running process on Linux");
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
+            .and_then(|value| value.trim().strip_suffix(" kB")?.parse().ok())
+            .unwrap_or_else(|| panic!("{path} has no {field}"))
+    }
+
     /// Returns the trace ID of every invocation.
     #[must_use]
     pub fn trace_id() -> &'static str {

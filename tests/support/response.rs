@@ -172,6 +172,15 @@ impl Response {
 }
 
 impl Problem {
+    /// Returns all field errors as "pointer detail", sorted by pointer.
+    #[must_use]
+    pub fn messages(&self) -> Vec<String> {
+        self.errors
+            .iter()
+            .map(|error| format!("{} {}", error.pointer, error.detail))
+            .collect()
+    }
+
     /// Returns the pointers of all field errors, sorted.
     #[must_use]
     pub fn pointers(&self) -> Vec<&str> {

@@ -31,6 +31,17 @@ impl Secret {
         Secret::create(&value.to_string()).await
     }
 
+    /// Creates a secret with the credential of the simulator's application.
+    pub async fn application(client_secret: &str) -> Secret {
+        Secret::create(&Secret::application_value(client_secret)).await
+    }
+
+    /// Returns the value of a secret with the credential of the simulator's application.
+    #[must_use]
+    pub fn application_value(client_secret: &str) -> String {
+        json!({ "client_id": "dev-client-id", "client_secret": client_secret }).to_string()
+    }
+
     /// Creates a secret with a binary value, which the functions do not support.
     pub async fn create_binary(base64: &str) -> Secret {
         let secret = Secret::absent();

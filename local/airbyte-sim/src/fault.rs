@@ -62,7 +62,8 @@ pub enum Route {
 
 impl Route {
     /// Whether a request with `method` for `path` belongs to this part.
-    fn covers(self, method: &str, path: &str) -> bool {
+    #[must_use]
+    pub fn covers(self, method: &str, path: &str) -> bool {
         match self {
             Self::Any => true,
             Self::ApplicationToken => {
