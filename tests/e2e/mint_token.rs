@@ -26,7 +26,7 @@ async fn returns_token_for_widget_and_custom_form() {
         .keys()
         .map(String::as_str)
         .collect();
-    assert_eq!(keys.len(), 5, "{keys:?}");
+    assert_eq!(keys.len(), 6, "{keys:?}");
     let inside = decode(body["token"].as_str().unwrap());
     assert_eq!(body["scopedToken"], inside["token"]);
     assert_eq!(body["widgetUrl"], inside["widgetUrl"]);
@@ -39,6 +39,12 @@ async fn returns_token_for_widget_and_custom_form() {
     let expiry = OffsetDateTime::from_unix_timestamp(claims["exp"].as_i64().unwrap()).unwrap();
     assert_eq!(body["expiresAt"], expiry.format(&Rfc3339).unwrap());
     assert!(body["expiresAt"].as_str().unwrap().ends_with('Z'));
+    let remaining = (expiry - OffsetDateTime::now_utc()).whole_seconds();
+    let expires_in = body["expiresIn"].as_i64().unwrap();
+    assert!(
+        (remaining..remaining + 30).contains(&expires_in),
+        "{expires_in} seconds, {remaining} seconds later"
+    );
 }
 
 #[tokio::test]
@@ -196,6 +202,8 @@ async fn returns_vendor_sample_byte_for_byte() {
                           &allowedOrigin=https%3A%2F%2Fapi.airbyte.ai",
             "workspaceId": "fba81218-3467-4588-a8d5-a8396cde6c03",
             "expiresAt": "2025-07-24T00:47:30Z",
+            // It expired long ago.
+            "expiresIn": 0,
         })
     );
 }
