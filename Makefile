@@ -2,7 +2,7 @@
 # environments below .venv/.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test build deploy-check deploy bench leak load fuzz clean FORCE
+.PHONY: help dev test client build deploy-check deploy bench leak load fuzz clean FORCE
 
 # They would make the virtual environments import or install packages from elsewhere.
 unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT
@@ -40,7 +40,12 @@ test: ## check and test everything
 	cargo build --locked -p mint-token -p create-source
 	cargo test --workspace --locked --no-fail-fast
 	$(step) 'Python tests: template, packages (release builds), openapi.yaml and documents'
-	.venv/test/bin/pytest tests/template tests/package tests/contract
+	.venv/test/bin/pytest tests/template tests/package tests/contract tests/web
+
+client: ## pack the browser client below target/
+	@scripts/setup client
+	@mkdir -p target
+	cd clients/web && PATH="$(CURDIR)/.venv/test/bin:$$PATH" npm pack --silent --pack-destination $(CURDIR)/target
 
 build: ## build both packages below target/lambda/; ARCH=arm64 or x86_64
 	@scripts/setup build
@@ -96,4 +101,4 @@ fuzz: .venv/fuzz/bin/cargo-fuzz ## fuzz the parsers, FUZZ_SECONDS each
 
 clean: ## remove everything that was built or set up here
 	cargo clean
-	rm -rf .venv .aws-sam
+	rm -rf .venv .aws-sam clients/web/node_modules clients/web/types examples/react/node_modules examples/react/dist

@@ -1,15 +1,17 @@
 /**
- * The demo page: sign in, then connect a source with Airbyte's widget or with a form of one's own.
+ * The demo page: sign in, then connect a source with Airbyte's widget or with a form.
  *
  * @module
  */
-import { createClient, NetworkError, ProblemError } from "./airbyte-embedded.js";
-import { openWidget } from "./connect-widget.js";
-import { element, schemaForm } from "./schema-form.js";
+import { createClient, ProblemError } from "./airbyte-embedded-web/index.js";
+import { bounded, describeError, element, showMessage, sourceForm } from "./airbyte-embedded-web/form.js";
+import { openWidget } from "./airbyte-embedded-web/widget.js";
 import { SessionEndedError, signIn } from "./session.js";
+import { openVendorWidget } from "./vendor-widget.js";
 
-/** @import { Client } from "./airbyte-embedded.js" */
-/** @import { Schema } from "./schema-form.js" */
+/** @import { Client } from "./airbyte-embedded-web/index.js" */
+/** @import { WidgetEvent } from "./airbyte-embedded-web/widget.js" */
+/** @import { SourceTemplate } from "./airbyte-embedded-web/form.js" */
 
 /**
  * What the page is served with. Nothing in it is secret: a browser gets it.
@@ -17,20 +19,28 @@ import { SessionEndedError, signIn } from "./session.js";
  * @typedef {object} Config
  * @property {string} apiUrl
  * @property {string} issuerUrl
- * @property {string} widgetScriptUrl
+ * @property {boolean} [idempotencyKeys]
+ * @property {string} [widgetScriptUrl]  Airbyte's widget script. Without it the page hosts the widget itself.
  * @property {string} [widgetScriptIntegrity]
- * @property {{ id: string, name: string, connection_specification: Schema }[]} templates
+ * @property {(SourceTemplate & { name: string })[]} templates
  */
+
+const SESSION_ENDED = "Your session has ended. Sign in again to continue.";
+
+/** How many events are kept on the page. */
+const MAX_EVENTS = 50;
 
 const byId = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byId(id));
 
 /** The client of the user who is signed in. @type {Client | undefined} */
 let client;
-/** Aborted when they sign out: what is still under way for them must not reach whoever signs in next. */
+/** Aborted when they sign out: closes the widget, and keeps pending requests from reaching the next user. */
 let signedIn = new AbortController();
-/** Takes the widget off the page. */
-let removeWidget = () => {};
+/** Closes the widget that is open. */
+let closeWidget = () => {};
+/** Empties the form. */
+let resetForm = () => {};
 
 showOffline();
 window.addEventListener("online", showOffline);
@@ -51,39 +61,41 @@ async function loadConfig() {
 
 /** @param {Config} config */
 function start(config) {
-  const form = setUpForm(config);
+  setUpForm(config);
 
-  onSubmit("sign-in-form", byId("sign-in-message"), async () => {
-    const user = input("user-name").value.trim();
-    const session = await signIn(config.issuerUrl, user);
-    // Someone else must not find what the user before has typed.
-    if (byId("user").textContent !== user) {
-      form.reset();
-      forgetEvents();
-    }
-    client = createClient({ apiUrl: config.apiUrl, getAccessToken: session.getAccessToken });
-    signedIn = new AbortController();
-    byId("user").textContent = user;
-    showView("connect");
+  const form = byId("sign-in-form");
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    run(/** @type {HTMLElement} */ (form.querySelector("button")), byId("sign-in-message"), async () => {
+      const user = input("user-name").value.trim();
+      const session = await signIn(config.issuerUrl, user);
+      const { apiUrl, idempotencyKeys } = config;
+      client = createClient({ apiUrl, getAccessToken: session.getAccessToken, idempotencyKeys });
+      signedIn = new AbortController();
+      byId("user").textContent = bounded(user);
+      showView("connect");
+    });
   });
 
-  byId("sign-out").addEventListener("click", () => {
-    form.reset();
-    forgetEvents();
-    signOut();
-  });
+  byId("sign-out").addEventListener("click", () => signOut());
 
-  onClick("open-widget", byId("widget-message"), (message) => connectWithWidget(config, message));
+  const button = byId("open-widget");
+  button.addEventListener("click", () => run(button, byId("widget-message"), (message) => connectWithWidget(config, message)));
   showView("sign-in");
 }
 
-/** @param {string} [because] */
-function signOut(because) {
+/** Ends the session. Nothing that the user has typed or seen stays on the page. @param {string} [reason] */
+function signOut(reason) {
   signedIn.abort();
-  removeWidget();
+  closeWidget();
   client = undefined;
+  resetForm();
+  byId("user").textContent = "";
+  /** @type {HTMLFormElement} */ (byId("sign-in-form")).reset();
+  byId("events").replaceChildren();
+  byId("no-events").hidden = false;
   showView("sign-in");
-  show(byId("session-message"), "warning", because);
+  showMessage(byId("session-message"), reason ? { kind: "warning", title: reason } : undefined);
 }
 
 /** @param {"sign-in" | "connect"} view */
@@ -95,103 +107,74 @@ function showView(view) {
   byId(`${view}-title`).focus();
 }
 
-// (a) The widget
+// The widget
 
 /**
  * @param {Config} config
  * @param {HTMLElement} message
  */
-async function connectWithWidget(config, message) {
-  removeWidget(); // the one opened before
-  removeWidget = await openWidget({
+async function connectWithWidget({ widgetScriptUrl, widgetScriptIntegrity }, message) {
+  closeWidget(); // the one opened before
+  const options = {
     client: signedInClient(),
-    scriptUrl: config.widgetScriptUrl,
-    integrity: config.widgetScriptIntegrity,
     signal: signedIn.signal,
-    onEvent: ({ type, message: text, data }) => addEvent(String(text ?? type).replaceAll("_", " "), data?.id),
-    onToken: ({ expiresAt }) => addEvent(`Token valid until ${time(new Date(expiresAt))}`),
-    onRenewalError(error, willRetry) {
-      if (isSessionEnd(error)) signOut("Your session has ended. Sign in again to go on.");
+    onEvent: (/** @type {WidgetEvent} */ { type, sourceId }) => addEvent(String(type).replaceAll("_", " "), sourceId),
+    onToken: () => addEvent("Token received"),
+    onError(/** @type {unknown} */ error, /** @type {boolean} */ willRetry) {
+      if (isSessionEnd(error)) signOut(SESSION_ENDED);
       else if (willRetry) addEvent("The token could not be renewed; trying again");
       else showError(message, error);
     },
     onClose: () => addEvent("Widget closed"),
-  });
+  };
+  const widget = widgetScriptUrl
+    ? await openVendorWidget({ ...options, scriptUrl: widgetScriptUrl, integrity: widgetScriptIntegrity })
+    : await openWidget(options);
+  closeWidget = widget.close;
 }
 
 /**
  * @param {string} text
- * @param {unknown} [id]
+ * @param {string} [id]
  */
 function addEvent(text, id) {
+  if (!client) return; // signed out
   byId("no-events").hidden = true;
-  const entry = element("li", {}, element("time", { textContent: time(new Date()) }), element("span", { textContent: text }));
-  if (typeof id === "string") entry.append(element("code", { textContent: id }));
-  byId("events").prepend(entry);
+  const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const entry = element("li", {}, element("time", { textContent: time }), element("span", { textContent: bounded(text) }));
+  if (id) entry.append(element("code", { textContent: bounded(id) }));
+  const events = byId("events");
+  events.prepend(entry);
+  while (events.childElementCount > MAX_EVENTS) events.lastElementChild?.remove();
 }
 
-function forgetEvents() {
-  byId("events").replaceChildren();
-  byId("no-events").hidden = false;
-}
-
-// (b) A form of one's own
+// The form
 
 /** @param {Config} config */
 function setUpForm({ templates }) {
   const choice = input("template");
-  choice.replaceChildren(...templates.map(({ id, name }) => element("option", { value: id, textContent: name })));
+  choice.replaceChildren(...templates.map(({ id, name }) => element("option", { value: id, textContent: bounded(name) })));
+  let remove = () => {};
 
-  const chosen = () => templates.find(({ id }) => id === choice.value) ?? templates[0];
-  const showFields = () => schemaForm(byId("template-fields"), chosen().connection_specification, "/connection_configuration");
-  let fields = showFields();
-  choice.addEventListener("change", () => {
-    fields = showFields();
-    showFormErrors(fields, []);
-  });
-
-  onSubmit("source-form", byId("form-message"), async (message) => {
-    showFormErrors(fields, []);
-    try {
-      const source = await signedInClient().createSource({
-        templateId: chosen().id,
-        configuration: fields.read(),
-        signal: signedIn.signal,
-      });
-      fields = showFields(); // emptied: the credentials are not kept on the page
-      show(message, "success", "Connected.", element("span", {}, "Your new source is ", element("code", { textContent: source.id })));
-    } catch (error) {
-      if (!(error instanceof ProblemError) || error.errors.length === 0) throw error;
-      showFormErrors(fields, error.errors);
-    }
-  });
-
-  return {
-    reset() {
-      fields = showFields();
-    },
+  const showForm = () => {
+    remove();
+    const form = sourceForm(/** @type {HTMLFormElement} */ (byId("source-form")), {
+      template: templates.find(({ id }) => id === choice.value) ?? templates[0],
+      client: signedInClient,
+      signal: () => signedIn.signal,
+      onError(error) {
+        if (isSessionEnd(error)) signOut(SESSION_ENDED);
+        return isSessionEnd(error);
+      },
+    });
+    remove = form.remove;
+    resetForm = form.reset;
   };
+  choice.addEventListener("change", showForm);
+  showForm();
 }
 
-/**
- * The errors at their fields, and all of them in a list above, with links to the fields.
- *
- * @param {ReturnType<typeof schemaForm>} fields
- * @param {import("./airbyte-embedded.js").FieldError[]} errors
- */
-function showFormErrors(fields, errors) {
-  const shown = fields.showErrors(errors);
-  const items = shown.map(({ field, pointer, detail }) => {
-    if (!field) return element("li", { textContent: pointer ? `${pointer}: ${detail}` : detail });
-    return element("li", {}, element("a", { href: `#${field.control.id}`, textContent: `${field.label}: ${detail}` }));
-  });
-  const summary = byId("form-errors");
-  show(summary, "error", errors.length > 0 ? "Please check what you entered." : undefined, element("ul", {}, ...items));
-  const first = shown.find(({ field }) => field)?.field?.control;
-  if (errors.length > 0) (first ?? summary).focus();
-}
-
-// What both share
+// Both
 
 function signedInClient() {
   if (!client) throw new SessionEndedError("You are signed out.");
@@ -200,41 +183,12 @@ function signedInClient() {
 
 /** @param {unknown} error */
 function isSessionEnd(error) {
-  return error instanceof SessionEndedError || (error instanceof ProblemError && error.type === "unauthenticated");
-}
-
-/** @param {unknown} error */
-function isAbort(error) {
-  return error instanceof DOMException && error.name === "AbortError";
+  return error instanceof SessionEndedError || (error instanceof ProblemError && error.action === "sign-in");
 }
 
 /**
- * Runs the action when the form is submitted; its button is busy until then.
+ * Runs the action of a button, which is busy until it ends.
  *
- * @param {string} formId
- * @param {HTMLElement} message
- * @param {(message: HTMLElement) => Promise<void>} action
- */
-function onSubmit(formId, message, action) {
-  const form = byId(formId);
-  const button = /** @type {HTMLButtonElement} */ (form.querySelector("button"));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    run(button, message, action);
-  });
-}
-
-/**
- * @param {string} buttonId
- * @param {HTMLElement} message
- * @param {(message: HTMLElement) => Promise<void>} action
- */
-function onClick(buttonId, message, action) {
-  const button = byId(buttonId);
-  button.addEventListener("click", () => run(button, message, action));
-}
-
-/**
  * @param {HTMLElement} button
  * @param {HTMLElement} message
  * @param {(message: HTMLElement) => Promise<void>} action
@@ -244,12 +198,12 @@ async function run(button, message, action) {
   if (button.ariaBusy === "true") return;
   button.ariaBusy = "true";
   byId("busy").textContent = "One moment…";
-  show(message, "info", undefined);
+  showMessage(message, undefined);
   try {
     await action(message);
   } catch (error) {
-    if (isAbort(error)) return;
-    if (isSessionEnd(error)) signOut("Your session has ended. Sign in again to go on.");
+    if (error instanceof DOMException && error.name === "AbortError") return;
+    if (isSessionEnd(error)) signOut(SESSION_ENDED);
     else showError(message, error);
   } finally {
     button.ariaBusy = "false";
@@ -262,39 +216,10 @@ async function run(button, message, action) {
  * @param {unknown} error
  */
 function showError(message, error) {
-  if (error instanceof ProblemError) {
-    const wait = error.retryAfter ? ` Try again in ${Math.ceil(error.retryAfter)} seconds.` : "";
-    const reference = error.requestId ? element("small", {}, "Reference: ", element("code", { textContent: error.requestId })) : "";
-    const detail = error.detail === error.title ? "" : error.detail;
-    show(message, "error", error.title, detail + wait, reference);
-  } else if (error instanceof NetworkError || !navigator.onLine) {
-    const detail = navigator.onLine
-      ? "Check your connection and try again. If that does not help, this site’s origin may not be allowed to use the service."
-      : "What you entered is kept. Try again when you are back online.";
-    show(message, "error", "The service could not be reached.", detail);
-  } else {
-    show(message, "error", "That did not work.", error instanceof Error ? error.message : "");
-  }
-}
-
-/**
- * @param {HTMLElement} message
- * @param {"info" | "success" | "warning" | "error"} kind
- * @param {string | undefined} title  Without one the message is taken away.
- * @param {(Node | string)[]} details
- */
-function show(message, kind, title, ...details) {
-  message.dataset.kind = kind;
-  message.replaceChildren();
-  if (title) message.append(element("strong", { textContent: title }), ...details);
+  showMessage(message, ...describeError(error));
 }
 
 function showOffline() {
   const title = navigator.onLine ? undefined : "You are offline.";
-  show(byId("offline"), "warning", title, "What you entered is kept.");
-}
-
-/** @param {Date} date */
-function time(date) {
-  return date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  showMessage(byId("offline"), title ? { kind: "warning", title } : undefined, "What you entered is kept.");
 }

@@ -1,11 +1,12 @@
 /**
- * Who is signed in. This is the part to replace: here the development issuer signs anyone in by name, in your app your
- * OIDC library (or your own session) gives the access token which API Gateway's authorizer checks.
+ * The session of the signed-in user. Replace this: here the development issuer signs anyone in by name; in your app, your
+ * OIDC library (or your own session) returns the access token that API Gateway's authorizer checks.
  *
  * @module
  */
 
-import { NetworkError } from "./airbyte-embedded.js";
+import { now } from "./airbyte-embedded-web/clock.js";
+import { NetworkError } from "./airbyte-embedded-web/index.js";
 
 /** The session has ended: the user has to sign in again. */
 export class SessionEndedError extends Error {
@@ -26,26 +27,32 @@ export class SessionEndedError extends Error {
 export async function signIn(issuerUrl, user) {
   const request = fetch(`${issuerUrl}/token?sub=${encodeURIComponent(user)}`, { credentials: "omit" });
   const response = await request.catch((cause) => {
-    throw new NetworkError(`No answer from ${issuerUrl}.`, { cause });
+    throw new NetworkError(`No response from ${issuerUrl}.`, { cause });
   });
-  if (!response.ok) throw new Error(`The issuer answered with HTTP ${response.status}.`);
+  if (!response.ok) throw new Error(`The issuer returned HTTP ${response.status}.`);
 
-  // Held in memory only: what is in localStorage or sessionStorage can be read by any script that gets onto the page.
+  // In memory only, because any script in the page can read localStorage and sessionStorage.
   const accessToken = (await response.text()).trim();
-  const endsAt = expiry(accessToken);
+  const endsAt = now() + lifetime(accessToken);
 
   return {
     user,
     getAccessToken() {
-      // API Gateway need not add CORS headers to its own 401, and without them the page cannot read it. So look first.
-      if (Date.now() >= endsAt) throw new SessionEndedError("Your session has ended.");
+      // API Gateway may send its own 401 without CORS headers, and then the page cannot read it. So check first.
+      if (now() >= endsAt) throw new SessionEndedError("Your session has ended.");
       return accessToken;
     },
   };
 }
 
-/** The `exp` of a JWT, in milliseconds. Read to know when to ask for another one; it proves nothing. @param {string} jwt */
-function expiry(jwt) {
+/**
+ * Returns the lifetime of a JWT in milliseconds: the difference of two times of the issuer's, because this computer's
+ * clock may be wrong. Not verified: it only says when to get another one.
+ *
+ * @param {string} jwt
+ */
+function lifetime(jwt) {
   const payload = jwt.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
-  return JSON.parse(atob(payload)).exp * 1000;
+  const { iat, exp } = JSON.parse(atob(payload));
+  return (exp - iat) * 1000;
 }

@@ -183,7 +183,7 @@ def test_signed_call_has_signature_and_user():
 
 @commands(HASH)
 def test_a_scripts_hash_is_what_browsers_compare_with(stack, command):
-    url = f"{stack.at('DEMO_PORT')}/widget.js"
+    url = f"{stack.at('DEMO_PORT')}/vendor-widget.js"
     printed = run(command.text.replace("URL", url))
     with urllib.request.urlopen(url, timeout=60) as response:
         assert base64.b64decode(printed, validate=True) == hashlib.sha384(response.read()).digest()

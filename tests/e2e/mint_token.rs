@@ -21,7 +21,7 @@ async fn returns_token_for_widget_and_custom_form() {
 
     let body = response.expect_success(200);
     let keys: Vec<_> = body.as_object().unwrap().keys().collect();
-    assert_eq!(keys.len(), 5, "{keys:?}");
+    assert_eq!(keys.len(), 6, "{keys:?}");
     let decoded = decode(body["token"].as_str().unwrap());
     assert_eq!(body["scopedToken"], decoded["token"]);
     assert_eq!(body["widgetUrl"], decoded["widgetUrl"]);
@@ -34,6 +34,12 @@ async fn returns_token_for_widget_and_custom_form() {
     let expiry = OffsetDateTime::from_unix_timestamp(claims["exp"].as_i64().unwrap()).unwrap();
     assert_eq!(body["expiresAt"], expiry.format(&Rfc3339).unwrap());
     assert!(body["expiresAt"].as_str().unwrap().ends_with('Z'));
+    let remaining = (expiry - OffsetDateTime::now_utc()).whole_seconds();
+    let expires_in = body["expiresIn"].as_i64().unwrap();
+    assert!(
+        (remaining..remaining + 30).contains(&expires_in),
+        "{expires_in} seconds, {remaining} seconds later"
+    );
 }
 
 #[tokio::test]
@@ -173,6 +179,8 @@ async fn returns_vendor_sample_byte_for_byte() {
                           &allowedOrigin=https%3A%2F%2Fapi.airbyte.ai",
             "workspaceId": "fba81218-3467-4588-a8d5-a8396cde6c03",
             "expiresAt": "2025-07-24T00:47:30Z",
+            // It expired long ago.
+            "expiresIn": 0,
         })
     );
 }

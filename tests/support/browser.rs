@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::elements::Element;
 use fantoccini::error::CmdError;
+use fantoccini::key::Key;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -16,6 +18,7 @@ use tokio::time::{Instant, sleep};
 use url::Url;
 
 use crate::chromedriver::{Chromedriver, WHAT_TO_INSTALL};
+use crate::npm::axe;
 
 /// How long something that is bound to show up on a page may take on a busy machine.
 const BOUND: Duration = Duration::from_secs(20);
@@ -142,8 +145,31 @@ impl Browser {
 
     /// Presses keys wherever the focus is.
     pub async fn press(&self, keys: &str) {
-        let pressed = self.focused().await.send_keys(keys).await;
-        pressed.expect("the focused element takes keys");
+        let pressed =
+            keys.chars()
+                .fold(KeyActions::new("keyboard".to_owned()), |actions, value| {
+                    actions
+                        .then(KeyAction::Down { value })
+                        .then(KeyAction::Up { value })
+                });
+        let pressed = self.client.perform_actions(pressed).await;
+        pressed.expect("a keyboard");
+    }
+
+    /// Moves the focus to an element with the Tab key alone.
+    ///
+    /// # Panics
+    /// When the key does not lead there.
+    pub async fn tab_to(&self, selector: &str) {
+        const MAX_PRESSES: usize = 40;
+        let is_focused = "return document.activeElement?.matches(args) ?? false";
+        for _ in 0..MAX_PRESSES {
+            self.press(&Key::Tab).await;
+            if self.run(is_focused, json!(selector)).await == Ok(json!(true)) {
+                return;
+            }
+        }
+        panic!("{selector} is not reached with {MAX_PRESSES} presses of the Tab key");
     }
 
     /// The element that has the focus.
@@ -221,7 +247,11 @@ impl Browser {
         .await;
     }
 
-    /// Writes the page as it looks now to `target/screenshots/`: on a phone and on a desk, light and dark.
+    /// Writes the page as it looks now to `target/screenshots/`, on a phone and on a desk, light and dark; and inspects each
+    /// for accessibility.
+    ///
+    /// # Panics
+    /// When axe-core finds a violation.
     pub async fn screenshots(&self, name: &str) {
         const SCREEN_HEIGHT: u64 = 900;
         const HEIGHT: &str = "return document.documentElement.scrollHeight";
@@ -238,10 +268,27 @@ impl Browser {
                 let image = BASE64_STANDARD.decode(image["data"].as_str().expect("an image"));
                 let file = folder.join(format!("{name}-{width}-{scheme}.png"));
                 std::fs::write(file, image.expect("base64")).expect("a file can be written");
+                self.expect_accessible(&format!("{name}, {width} px, {scheme}"))
+                    .await;
             }
         }
         self.devtools("Emulation.clearDeviceMetricsOverride", json!({}))
             .await;
+    }
+
+    /// Inspects the page with axe-core, without the frames in it, which are other pages.
+    async fn expect_accessible(&self, state: &str) {
+        // A color that is half-way through a transition is not one that anyone reads.
+        let inspect = "if (!window.axe) throw new Error('axe-core is not loaded');
+            await Promise.all(document.getAnimations().map(({ finished }) => finished.catch(() => {})));
+            const { violations } = await axe.run(document, { iframes: false, resultTypes: ['violations'] });
+            return violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ target }) => target).join(', ')}`);";
+        if self.run("return !window.axe", Value::Null).await == Ok(json!(true)) {
+            let loaded = self.client.execute(axe(), vec![]).await;
+            loaded.expect("a script of axe-core");
+        }
+        let violations = self.run(inspect, Value::Null).await;
+        assert_eq!(violations, Ok(json!([])), "{state}");
     }
 
     async fn emulate(&self, width: u64, height: u64, scheme: &str) {

@@ -1,10 +1,13 @@
-//! The demo page with everything behind it, each part on an origin of its own.
+//! The demo page with everything behind it, each part on its own origin.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use airbyte_sim::{Airbyte, Options};
+use axum::Router;
+use axum::http::header;
+use axum::routing::get;
 use local_stack::demo::{Demo, PageConfig};
 use local_stack::gateway::{self, Gateway};
 use local_stack::issuer::{self, Issuer};
@@ -15,14 +18,14 @@ use crate::binary::repository;
 use crate::invoke_api::InvokeApi;
 use crate::{Binary, Config, Function, Secret, TestEnv};
 
-/// Three copies of the demo page, two of them on origins that the API allows; and the API, which is the local gateway
-/// with the real functions behind it, both as the template describes them.
+/// Three copies of the demo page and the React example, on origins that the API allows but for one; and the API, which is
+/// the local gateway with the real functions behind it, both configured by the template.
 pub struct Site {
-    /// The simulator that the functions call, and that serves the page inside of the widget.
+    /// The simulator that the functions call, and that serves the page inside the widget.
     pub airbyte: Airbyte,
     /// The pages' URLs, which are their origins.
-    origins: [String; 3],
-    _pages: [Demo; 3],
+    origins: [String; 4],
+    _pages: [Demo; 4],
     _issuer: Issuer,
     _gateway: Gateway,
     _functions: InvokeApi,
@@ -34,17 +37,31 @@ impl Site {
         Site::with(Options::default()).await
     }
 
-    /// The same with another simulator.
+    /// The same with other settings of the simulator.
     pub async fn with(options: Options) -> Site {
+        Site::with_script(options, None).await
+    }
+
+    /// A site whose demo page uses Airbyte's widget script, from a server of its own.
+    pub async fn with_vendor_script() -> Site {
+        Site::with_script(Options::default(), Some(vendor_script().await)).await
+    }
+
+    async fn with_script(options: Options, widget_script_url: Option<String>) -> Site {
         let secret = Secret::create("dev-organization-token").await;
         let secret_arn = secret.arn().await;
         let env = TestEnv::with(options, secret).await;
         let issuer = Issuer::start(any_port()).await.expect("a free port");
-        let pages = [page().await, page().await, page().await];
+        let pages = [
+            page("examples/web").await,
+            page("examples/web").await,
+            page("examples/react/dist").await,
+            page("examples/web").await,
+        ];
         let origins = pages.each_ref().map(Demo::url);
 
         let template = template([
-            ("AllowedOrigins", origins[..2].join(",")),
+            ("AllowedOrigins", origins[..3].join(",")),
             ("JwtIssuer", issuer.url().to_owned()),
             ("JwtAudience", issuer::DEFAULT_AUDIENCE.to_owned()),
             ("AirbyteOrganizationId", Config::ORGANIZATION_ID.to_owned()),
@@ -69,7 +86,7 @@ impl Site {
             api_url: gateway.url(),
             issuer_url: issuer.url().to_owned(),
             airbyte_url: env.airbyte.url(),
-            widget_script_url: "/widget.js".to_owned(),
+            widget_script_url,
             widget_script_integrity: None,
             templates: source_templates(&env.airbyte).await,
         };
@@ -98,19 +115,45 @@ impl Site {
         &self.origins[1]
     }
 
+    /// The React example, once it is built.
+    #[must_use]
+    pub fn react_page(&self) -> &str {
+        &self.origins[2]
+    }
+
     /// The demo page on an origin that is not allowed.
     #[must_use]
     pub fn outside_page(&self) -> &str {
-        &self.origins[2]
+        &self.origins[3]
     }
 }
 
-async fn page() -> Demo {
-    let folder = repository().join("examples/web");
-    let widget_script = repository().join("local/widget-stand-in/widget.js");
-    Demo::start(any_port(), &folder, &widget_script)
+async fn page(folder: &str) -> Demo {
+    let client = repository().join("clients/web");
+    Demo::start(any_port(), &repository().join(folder), &client)
         .await
         .expect("a free port")
+}
+
+/// Serves a script with the interface of Airbyte's, as a CDN does; returns its URL.
+async fn vendor_script() -> String {
+    const PATH: &str = "/widget@1.0.0/widget.js";
+    let script = async || {
+        let headers = [
+            (header::CONTENT_TYPE, "text/javascript"),
+            (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        ];
+        (headers, include_str!("../e2e/browser/vendor-script.js"))
+    };
+    let listener = tokio::net::TcpListener::bind(any_port())
+        .await
+        .expect("a free port");
+    let address = listener.local_addr().expect("a bound address");
+    // It ends with the test's runtime.
+    tokio::spawn(
+        async move { axum::serve(listener, Router::new().route(PATH, get(script))).await },
+    );
+    format!("http://{address}{PATH}")
 }
 
 /// The repository's template under these parameters.
@@ -134,7 +177,7 @@ async fn function(binary: Binary, template: &Template, env: &TestEnv) -> (Binary
     (binary, Function::start(binary, &config).await)
 }
 
-/// The source templates, as Airbyte lists them to the organization; not counted in the request log.
+/// The source templates, as Airbyte lists them to the organization; without a trace in the request log.
 async fn source_templates(airbyte: &Airbyte) -> Vec<Value> {
     let request = http::Request::get(format!(
         "{}/api/v1/integrations/templates/sources/",

@@ -96,7 +96,7 @@ def test_nothing_unknown_is_let_through():
     unknown = problem("forbidden", 403) | {"upstream": "…"}
     assert openapi.faults({"$ref": "#/components/schemas/Problem"}, unknown)
     minted = openapi.document()["components"]["examples"]["Minted"]["value"]
-    for change in ({"workspaceId": "no-uuid"}, {"expiresAt": "tomorrow"}, {"extra": 1}):
+    for change in ({"workspaceId": "no-uuid"}, {"expiresAt": "tomorrow"}, {"expiresIn": -1}, {"expiresIn": 1.5}, {"extra": 1}):
         assert openapi.faults({"$ref": "#/components/schemas/MintAnswer"}, minted | change)
     for path in BOTH:
         assert openapi.faults(openapi.request_schema(path), {"workspace": "…"})

@@ -13,6 +13,7 @@ use shared::problem::Problem;
 use shared::request::RequestError;
 use shared::request::body::{self, JsonObject};
 use shared::request::caller::{Caller, ExternalUserId};
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// The route that API Gateway sends here.
@@ -45,7 +46,7 @@ pub async fn handle(
         .resolve(header_origin, allowed_origin.as_deref())?;
 
     let minted = app.minter.mint(&user, origin, invocation).await?;
-    to_response(&minted)
+    to_response(&minted, OffsetDateTime::now_utc())
 }
 
 /// The body of `POST /token`.
@@ -79,9 +80,10 @@ struct TokenResponse<'a> {
     widget_url: &'a str,
     workspace_id: String,
     expires_at: String,
+    expires_in: i64,
 }
 
-fn to_response(minted: &MintedToken) -> Result<Response<String>, Problem> {
+fn to_response(minted: &MintedToken, now: OffsetDateTime) -> Result<Response<String>, Problem> {
     let decoded = &minted.decoded;
     let expires_at = decoded
         .expires_at
@@ -93,6 +95,8 @@ fn to_response(minted: &MintedToken) -> Result<Response<String>, Problem> {
         widget_url: &decoded.widget_url,
         workspace_id: decoded.workspace_id.to_string(),
         expires_at,
+        // Zero for an expired token, because a negative duration helps no client.
+        expires_in: (decoded.expires_at - now).whole_seconds().max(0),
     };
     let body = serde_json::to_string(&response).map_err(|_| Problem::internal("serialization"))?;
     Ok(json_response(StatusCode::OK, body))

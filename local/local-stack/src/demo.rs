@@ -1,4 +1,4 @@
-//! The demo page's server: static files, the widget's script, and the page's configuration.
+//! The demo page's server: the page, the browser client's package, and the page's configuration.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,12 +13,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 use serde_json::Value;
-use tower_http::services::{ServeDir, ServeFile};
+use tower_http::services::ServeDir;
 use url::Url;
 
 use crate::server::Server;
 
-/// `GET /config.json`: where the page finds what it needs. Nothing in it is secret.
+/// The path at which pages import the browser client's package.
+const CLIENT_PATH: &str = "/airbyte-embedded-web";
+
+/// The response of `GET /config.json`: the addresses that the page needs. Nothing in it is secret.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PageConfig {
@@ -26,12 +29,13 @@ pub struct PageConfig {
     pub api_url: String,
     /// The development issuer.
     pub issuer_url: String,
-    /// Where the page inside of the widget comes from. The page itself learns it from each token.
+    /// The origin of the page inside the widget. The demo page itself reads it from each token.
     #[serde(skip)]
     pub airbyte_url: String,
-    /// The widget's script: the vendor's bundle, or the stand-in at `/widget.js`.
-    pub widget_script_url: String,
-    /// What the script's `integrity` attribute says, if anything.
+    /// Airbyte's widget script. Without it the page hosts the widget itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub widget_script_url: Option<String>,
+    /// The script's `integrity` attribute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub widget_script_integrity: Option<String>,
     /// The source templates: `id`, `name` and `connection_specification` of each.
@@ -53,22 +57,19 @@ struct Page {
 }
 
 impl Demo {
-    /// Serves the files of a folder, and one file as `/widget.js`. The page works once it is
-    /// [configured](Self::configure): an API that is to allow the page's origin starts later than the page.
+    /// Serves the folder of a page, and that of the browser client's package below `/airbyte-embedded-web`. The page works
+    /// once it is [configured](Self::configure), because an API that allows the page's origin starts later than the page.
     ///
     /// # Errors
     /// If the address is not on loopback, or in use.
-    pub async fn start(
-        address: SocketAddr,
-        folder: &Path,
-        widget_script: &Path,
-    ) -> io::Result<Self> {
+    pub async fn start(address: SocketAddr, page: &Path, client: &Path) -> io::Result<Self> {
         let bound = Server::bind(address).await?;
+        let files = ServeDir::new(page);
         let page = Arc::<OnceLock<Page>>::default();
         let routes = Router::new()
             .route("/config.json", get(config))
-            .route_service("/widget.js", ServeFile::new(widget_script))
-            .fallback_service(ServeDir::new(folder))
+            .nest_service(CLIENT_PATH, ServeDir::new(client))
+            .fallback_service(files)
             .layer(map_response_with_state(Arc::clone(&page), with_headers))
             .with_state(Arc::clone(&page));
         Ok(Self {
@@ -116,27 +117,45 @@ async fn with_headers(State(page): State<Arc<OnceLock<Page>>>, mut response: Res
     response
 }
 
-/// What the page needs, and nothing else. The widget's script adds a `<style>` element with an image in it; the page
-/// itself has no inline styles.
+/// Allows what the page needs, and nothing else. It names the paths of other origins where they are known: a whole CDN
+/// would allow every script on it.
+///
+/// Airbyte's widget script adds a `<style>` element with an image in it. The page and the package need neither.
 fn content_security_policy(config: &PageConfig) -> io::Result<HeaderValue> {
     let invalid = |problem: String| io::Error::new(io::ErrorKind::InvalidInput, problem);
-    let origin = |url: &str| match Url::parse(url) {
-        Ok(url) => Ok(url.origin().ascii_serialization()),
-        Err(error) => Err(invalid(format!("{url}: {error}"))),
+    let parse = |url: &str| Url::parse(url).map_err(|error| invalid(format!("{url}: {error}")));
+    let below = |url: &str, path: &str| {
+        let mut url = parse(url)?;
+        let path = format!("{}{path}", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        source(&url).ok_or_else(|| invalid(format!("{url}: not usable in a policy")))
     };
-    let script = match config.widget_script_url.as_str() {
-        path if path.starts_with('/') => String::new(),
-        url => origin(url)?,
+    let script = match config.widget_script_url.as_deref() {
+        None => String::new(),
+        Some(path) if path.starts_with('/') => String::new(),
+        Some(url) => format!(" {}", below(url, "")?),
+    };
+    let (style, image) = match config.widget_script_url {
+        None => ("", ""),
+        Some(_) => (" 'unsafe-inline'", " data:"),
     };
     let policy = format!(
-        "default-src 'none'; script-src 'self' {script}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-         connect-src 'self' {api} {issuer}; frame-src {airbyte}; base-uri 'none'; form-action 'none'; \
+        "default-src 'none'; script-src 'self'{script}; style-src 'self'{style}; img-src 'self'{image}; \
+         connect-src 'self' {token} {sources} {issuer}; frame-src {airbyte}; base-uri 'none'; form-action 'none'; \
          frame-ancestors 'none'",
-        api = origin(&config.api_url)?,
-        issuer = origin(&config.issuer_url)?,
-        airbyte = origin(&config.airbyte_url)?,
+        token = below(&config.api_url, "/token")?,
+        sources = below(&config.api_url, "/sources")?,
+        issuer = below(&config.issuer_url, "/token")?,
+        airbyte = parse(&config.airbyte_url)?.origin().ascii_serialization(),
     );
     HeaderValue::try_from(policy).map_err(|error| invalid(error.to_string()))
+}
+
+/// A URL as a source expression: without query and fragment. `None` if its path has a delimiter of policies, which would
+/// end the directive.
+fn source(url: &Url) -> Option<String> {
+    let path = url.path();
+    (!path.contains([';', ','])).then(|| format!("{}{path}", url.origin().ascii_serialization()))
 }
 
 #[cfg(test)]
@@ -148,7 +167,7 @@ mod tests {
     use crate::client::Client;
 
     #[tokio::test]
-    async fn files_the_script_and_the_configuration_are_served_uncached() {
+    async fn serves_page_client_and_configuration_uncached() {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in [
             ("index.html", "<!doctype html>"),
@@ -158,18 +177,20 @@ mod tests {
         ] {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
-        let script = folder.path().join("stand-in.js");
-        std::fs::write(&script, "2").unwrap();
+        let client = tempfile::tempdir().unwrap();
+        std::fs::write(client.path().join("index.js"), "2").unwrap();
         let config = PageConfig {
             api_url: "http://localhost:3000".to_owned(),
             issuer_url: "http://localhost:3001".to_owned(),
             airbyte_url: "http://localhost:3002".to_owned(),
-            widget_script_url: "/widget.js".to_owned(),
+            widget_script_url: None,
             widget_script_integrity: None,
             templates: vec![],
         };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let demo = Demo::start(address, folder.path(), &script).await.unwrap();
+        let demo = Demo::start(address, folder.path(), client.path())
+            .await
+            .unwrap();
         let url = demo.url();
 
         let get = async |path: &str| {
@@ -198,11 +219,11 @@ mod tests {
             ("/app.js", "text/javascript", "1"),
             ("/style.css", "text/css", "a{}"),
             ("/icon.svg", "image/svg+xml", "<svg/>"),
-            ("/widget.js", "text/javascript", "2"),
+            ("/airbyte-embedded-web/index.js", "text/javascript", "2"),
             (
                 "/config.json",
                 "application/json",
-                r#"{"apiUrl":"http://localhost:3000","issuerUrl":"http://localhost:3001","widgetScriptUrl":"/widget.js","templates":[]}"#,
+                r#"{"apiUrl":"http://localhost:3000","issuerUrl":"http://localhost:3001","templates":[]}"#,
             ),
         ];
         for (path, kind, body) in cases {
@@ -211,45 +232,49 @@ mod tests {
             assert_eq!(content_type.as_deref(), Some(kind), "{path}");
             assert_eq!(cache_control.as_deref(), Some("no-store"), "{path}");
         }
-        for path in ["/nothing.html", "/../Cargo.toml", "/%2e%2e/Cargo.toml"] {
+        for path in [
+            "/nothing.html",
+            "/../Cargo.toml",
+            "/%2e%2e/Cargo.toml",
+            "/airbyte-embedded-web/%2e%2e/Cargo.toml",
+        ] {
             assert_eq!(get(path).await.0, 404, "{path}");
         }
     }
+
     #[test]
-    fn the_policy_names_the_configured_origins_and_no_others() {
-        let config = |widget_script_url: &str| PageConfig {
-            api_url: "https://api.example.com/stage".to_owned(),
-            issuer_url: "http://localhost:3001".to_owned(),
-            airbyte_url: "http://localhost:3002".to_owned(),
-            widget_script_url: widget_script_url.to_owned(),
-            widget_script_integrity: None,
-            templates: vec![],
+    fn allows_configured_paths_and_no_others() {
+        let policy = |widget_script_url: Option<&str>| {
+            let policy = content_security_policy(&PageConfig {
+                api_url: "https://api.example.com/stage".to_owned(),
+                issuer_url: "http://localhost:3001".to_owned(),
+                airbyte_url: "http://localhost:3002".to_owned(),
+                widget_script_url: widget_script_url.map(str::to_owned),
+                widget_script_integrity: None,
+                templates: vec![],
+            });
+            policy.map(|policy| policy.to_str().unwrap().to_owned())
         };
-        let directive = |script: &str, name: &str| {
-            let policy = content_security_policy(&config(script)).unwrap();
-            let policy = policy.to_str().unwrap().to_owned();
-            let directive = policy
-                .split("; ")
-                .find_map(|text| text.strip_prefix(name))
-                .unwrap();
-            directive
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        };
+
         assert_eq!(
-            directive("/widget.js", "connect-src"),
-            ["'self'", "https://api.example.com", "http://localhost:3001"]
+            policy(None).unwrap(),
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' \
+             https://api.example.com/stage/token https://api.example.com/stage/sources http://localhost:3001/token; \
+             frame-src http://localhost:3002; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         );
-        assert_eq!(
-            directive("/widget.js", "frame-src"),
-            ["http://localhost:3002"]
+        let of_a_cdn = policy(Some("https://cdn.example.com/w@1.2.3/w.js?v=1")).unwrap();
+        assert!(
+            of_a_cdn.contains(
+                "script-src 'self' https://cdn.example.com/w@1.2.3/w.js; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
+            ),
+            "{of_a_cdn}"
         );
-        assert_eq!(directive("/widget.js", "script-src"), ["'self'"]);
-        assert_eq!(
-            directive("https://cdn.example.com/w@1.2.3/w.js", "script-src"),
-            ["'self'", "https://cdn.example.com"]
+        let on_the_page = policy(Some("/widget.js")).unwrap();
+        assert!(
+            on_the_page.contains("script-src 'self'; style-src 'self' 'unsafe-inline'"),
+            "{on_the_page}"
         );
-        assert!(content_security_policy(&config("widget.js")).is_err());
+        assert!(policy(Some("widget.js")).is_err());
+        assert!(policy(Some("https://cdn.example.com/a;script-src *")).is_err());
     }
 }

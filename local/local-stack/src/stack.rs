@@ -48,7 +48,7 @@ const CARGO_LAMBDA: &str = ".venv/dev/bin/cargo-lambda";
 const MOTO: &str = "local/moto_server.py";
 const WATCH_IGNORE: &str = "local/watch-ignore";
 const DEMO_PAGE: &str = "examples/web";
-const WIDGET_SCRIPT: &str = "local/widget-stand-in/widget.js";
+const CLIENT: &str = "clients/web";
 
 /// How long a part that listens may take to answer.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -151,7 +151,7 @@ async fn start(
     let demo = Demo::start(
         loopback(ports.demo),
         Path::new(DEMO_PAGE),
-        Path::new(WIDGET_SCRIPT),
+        Path::new(CLIENT),
     )
     .await
     .map_err(failed("the demo page"))?;
@@ -209,10 +209,7 @@ fn page_config(settings: &Settings, templates: Vec<Value>) -> PageConfig {
         api_url: local_url(settings.ports.gateway),
         issuer_url: local_url(settings.ports.issuer),
         airbyte_url: local_url(settings.ports.airbyte),
-        widget_script_url: settings
-            .widget_script_url
-            .clone()
-            .unwrap_or_else(|| "/widget.js".to_owned()),
+        widget_script_url: settings.widget_script_url.clone(),
         widget_script_integrity: settings.widget_script_integrity.clone(),
         templates,
     }

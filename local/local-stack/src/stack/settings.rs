@@ -14,7 +14,7 @@ pub struct Settings {
     pub(super) allowed_origins: String,
     /// `PARAMETER_OVERRIDES`: more of the template's parameters, as `sam deploy --parameter-overrides` takes them.
     pub(super) parameter_overrides: Vec<(String, String)>,
-    /// `WIDGET_JS_URL`: the vendor's widget script instead of the stand-in.
+    /// `WIDGET_JS_URL`: Airbyte's widget script, instead of the package's widget host.
     pub(super) widget_script_url: Option<String>,
     /// `WIDGET_JS_INTEGRITY`: its hash, for the script element's `integrity`.
     pub(super) widget_script_integrity: Option<String>,

@@ -1,25 +1,13 @@
-/**
- * A stand-in for the script of the Airbyte Embedded Widget, for development and tests without the internet.
- *
- * It has the interface of the vendor's published bundle and speaks the same messages with the page at `widgetUrl`:
- *
- * | from the page in the iframe | what the widget does |
- * | --- | --- |
- * | `"auth_token_request"` | answers `{scopedAuthToken}` |
- * | `"CLOSE_DIALOG"` | closes the dialog |
- * | an object with a `type` | hands it to `onEvent` |
- *
- * As the vendor's does, it adds a `<style>` element, so that a Content-Security-Policy too strict for the vendor's
- * script shows in development.
- */
+// A script with the interface of Airbyte's widget script, which speaks the same messages with the page at `widgetUrl`. As
+// Airbyte's does, it adds a `<style>` element, so that a Content-Security-Policy that is too strict for it fails a test.
 (() => {
   "use strict";
 
   const STYLE = `
-    .airbyte-stand-in { padding: 0; border: 0; border-radius: 12px; overflow: hidden; max-width: 100vw; max-height: 100dvh;
+    .vendor-widget { padding: 0; border: 0; border-radius: 12px; overflow: hidden; max-width: 100vw; max-height: 100dvh;
       box-shadow: 0 0 0 1px rgb(255 255 255 / 25%); /* an edge in the dark */ }
-    .airbyte-stand-in::backdrop { background: rgb(15 17 40 / 60%); }
-    .airbyte-stand-in iframe { display: block; width: 500px; max-width: 100vw; height: 720px; max-height: 100dvh; border: 0; }
+    .vendor-widget::backdrop { background: rgb(15 17 40 / 60%); }
+    .vendor-widget iframe { display: block; width: 500px; max-width: 100vw; height: 720px; max-height: 100dvh; border: 0; }
   `;
 
   class AirbyteEmbeddedWidget {
@@ -40,7 +28,7 @@
       const { widgetUrl } = this.#take(token);
 
       this.#style.textContent = STYLE;
-      this.#dialog.className = "airbyte-stand-in";
+      this.#dialog.className = "vendor-widget";
       this.#dialog.setAttribute("aria-label", "Airbyte Widget");
       this.#iframe.title = "Airbyte Widget";
       this.#iframe.src = widgetUrl;
@@ -56,7 +44,7 @@
       this.#dialog.showModal();
     }
 
-    /** Replaces the token and sends the new one to the page, asked or not. */
+    /** Replaces the token and sends the new one to the page, even unasked. */
     updateToken(token) {
       this.#take(token);
       this.#sendToken();
