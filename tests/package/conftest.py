@@ -36,7 +36,7 @@ def secrets_manager():
 
 
 @pytest.fixture(scope="session")
-def stand_in():
+def simulator():
     """The Airbyte simulator."""
     with airbyte() as running:
         yield running

@@ -29,10 +29,10 @@ EVENTS = sorted((REPOSITORY / "events").glob("*.json"))
 
 
 @pytest.fixture(scope="session")
-def invoke(bootstraps, stand_in, secrets_manager):
+def invoke(bootstraps, simulator, secrets_manager):
     """Invokes a function, which runs as long as the tests do."""
     secret = secrets_manager.create("package-test", json.dumps({"organization_token": Airbyte.ORGANIZATION_TOKEN}))
-    environment = function_environment(stand_in, secrets_manager.url, secret)
+    environment = function_environment(simulator, secrets_manager.url, secret)
     with (
         lambda_emulator(bootstraps["mint-token"], environment) as mint_token,
         lambda_emulator(bootstraps["create-source"], environment) as create_source,
@@ -45,22 +45,22 @@ def test_there_are_events_for_both_functions():
 
 
 @pytest.mark.parametrize("path", [path for path in EVENTS if path.stem.startswith("mint-token")], ids=lambda path: path.stem)
-def test_an_event_in_and_a_token_out(invoke, stand_in, path):
+def test_an_event_in_and_a_token_out(invoke, simulator, path):
     answer = invoke["mint-token"](json.loads(path.read_text(encoding="utf-8")))
     assert answer["statusCode"] == 200, answer
     body = json.loads(answer["body"])
     assert openapi.faults({"$ref": "#/components/schemas/MintAnswer"}, body) == []
     opened = json.loads(base64.b64decode(body["token"]))
     assert opened == {"token": body["scopedToken"], "widgetUrl": body["widgetUrl"]}
-    assert body["widgetUrl"].startswith(f"{stand_in.url}/embedded-widget?workspaceId={body['workspaceId']}&")
+    assert body["widgetUrl"].startswith(f"{simulator.url}/embedded-widget?workspaceId={body['workspaceId']}&")
 
 
 @pytest.mark.parametrize("path", [path for path in EVENTS if path.stem.startswith("create-source")], ids=lambda path: path.stem)
-def test_an_event_in_and_a_source_out(invoke, stand_in, path):
-    before = {source["id"] for source in stand_in.sources()}
+def test_an_event_in_and_a_source_out(invoke, simulator, path):
+    before = {source["id"] for source in simulator.sources()}
     answer = invoke["create-source"](json.loads(path.read_text(encoding="utf-8")))
     assert answer["statusCode"] == 201, answer
-    created = [source for source in stand_in.sources() if source["id"] not in before]
+    created = [source for source in simulator.sources() if source["id"] not in before]
     assert [source["id"] for source in created] == [json.loads(answer["body"])["id"]]
     assert [source["external_user_id"] for source in created] == ["alice"]
 

@@ -22,10 +22,10 @@ TOLERANCE = 0.02
 
 
 @pytest.fixture(scope="module")
-def runs(bootstraps, stand_in, secrets_manager, tmp_path_factory) -> list[tuple[list[str], dict]]:
+def runs(bootstraps, simulator, secrets_manager, tmp_path_factory) -> list[tuple[list[str], dict]]:
     """For each function, what is logged of its first two requests, and its second answer."""
     secret = secrets_manager.create("log-volume", json.dumps({"organization_token": Airbyte.ORGANIZATION_TOKEN}))
-    environment = function_environment(stand_in, secrets_manager.url, secret)
+    environment = function_environment(simulator, secrets_manager.url, secret)
     runs = []
     for function, name in NAMES.items():
         event = json.loads((REPOSITORY / "events" / f"{function}-jwt.json").read_text(encoding="utf-8"))

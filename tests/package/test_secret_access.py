@@ -70,11 +70,11 @@ def aws() -> Iterator[CheckedAws]:
 
 
 @pytest.fixture
-def call(bootstraps, stand_in, aws):
+def call(bootstraps, simulator, aws):
     """Calls a function once, started with these credentials."""
 
     def call(name: str, credentials: dict[str, str]) -> tuple[int, str | None]:
-        environment = function_environment(stand_in, aws.url, aws.secret)
+        environment = function_environment(simulator, aws.url, aws.secret)
         with lambda_emulator(bootstraps[name], environment | credentials) as invoke:
             answer = invoke(EVENTS[name])
         return answer["statusCode"], json.loads(answer["body"]).get("type")

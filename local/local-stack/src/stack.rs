@@ -125,7 +125,7 @@ async fn start(
         address: loopback(ports.airbyte),
         cloud_url: Some(local_url(ports.airbyte)),
         organization_tokens: vec![ORGANIZATION_TOKEN.to_owned()],
-        ..airbyte_sim::Options::default()
+        ..airbyte_sim::Options::from_env().map_err(|error| error.to_string())?
     })
     .await
     .map_err(failed("the Airbyte simulator"))?;
