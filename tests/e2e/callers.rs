@@ -73,9 +73,13 @@ async fn rejects_malformed_authorizers() {
             let _case = case(authorizer);
             expect_malformed_event(&function, event.clone().authorizer(authorizer)).await;
         }
-        for request_context in [
-            json!(null),
-            json!({ "http": { "method": "POST", "path": "/" } }),
+        for (request_context, status, problem_type) in [
+            (json!(null), 400, "invalid-request"),
+            (
+                json!({ "http": { "method": "POST", "path": "/" } }),
+                401,
+                "unauthenticated",
+            ),
         ] {
             let _case = case(&request_context);
             let mut event = event.clone().into_json();
@@ -83,7 +87,7 @@ async fn rejects_malformed_authorizers() {
             function
                 .invoke(event)
                 .await
-                .expect_problem(401, "unauthenticated");
+                .expect_problem(status, problem_type);
         }
     }
     assert!(env.airbyte.requests().is_empty());

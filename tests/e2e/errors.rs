@@ -220,7 +220,7 @@ async fn rejects_undecodable_token() {
     let expected = (
         400,
         "invalid-token",
-        "`token` is invalid: the token is not base64. Send the value returned by `POST /token` unchanged, or omit it.",
+        "`token` is invalid: token is not valid base64. Send the value returned by `POST /token` unchanged, or omit it.",
     );
     let event = Event::create().field("token", "abc!");
     expect_problem(&env, Binary::CreateSource, event, expected, &[]).await;
@@ -330,22 +330,22 @@ async fn reports_invalid_mint_response(generation: Generation) {
         (
             "undecodable token",
             br#"{"token":"not a token"}"#.to_vec(),
-            &invalid_token("the token is not base64"),
+            &invalid_token("token is not valid base64"),
         ),
         (
             "no expiry",
             with_expiry(Value::Null).into(),
-            &invalid_token("the JWT has no expiry (`exp`)"),
+            &invalid_token("JWT has no expiry (`exp`)"),
         ),
         (
             "expiry of another type",
             with_expiry(json!("soon")).into(),
-            &invalid_token("the JWT's expiry (`exp`) is not a time"),
+            &invalid_token("expiry of the JWT (`exp`) is not a valid time"),
         ),
         (
             "expiry out of range",
             with_expiry(json!(-99_999_999_999_i64)).into(),
-            &invalid_token("the JWT's expiry (`exp`) is not a time"),
+            &invalid_token("expiry of the JWT (`exp`) is not a valid time"),
         ),
         (
             "truncated",

@@ -425,9 +425,9 @@ async fn fail_airbyte(env: &TestEnv, route: Route, failure: Failure) -> Outcome 
             tls.connections()
         );
         let is_logged = function.logs().iter().any(|line| {
-            line["message"] == "TLS handshake with Airbyte failed" && line["reason"].is_string()
+            line["message"] == "TLS handshake with Airbyte failed" && line["error"].is_string()
         });
-        assert!(is_logged, "the reason is not logged: {}", function.output());
+        assert!(is_logged, "the cause is not logged: {}", function.output());
         function
             .invoke_with_timeout(&event, TIMEOUT)
             .await

@@ -189,7 +189,7 @@ async fn returns_all_field_errors_of_source_request() {
                 TEMPLATE,
                 "/token must be a string",
                 "/unknown unknown field",
-                "/workspace_id must be a string",
+                "/workspace_id must be a UUID, such as 6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e01",
             ],
         ),
         (
