@@ -140,7 +140,7 @@ def test_documents_have_each_listed_command():
 @commands(CURL)
 def test_api_call_returns_shown_response(stack, command):
     response = json.loads(run(with_ports(stack, command.text)))
-    assert openapi.faults(response_schema(command.text), response) == []
+    assert openapi.errors(response_schema(command.text), response) == []
     assert shown_response(command).keys() - {"…"} <= response.keys()
 
 
@@ -148,7 +148,7 @@ def test_commands_printed_by_make_dev_work(stack):
     printed = [line.strip() for line in stack.output.lines if line.startswith(("  curl ", "  .venv/"))]
     assert [command.split()[0] for command in printed] == ["curl", "curl", ".venv/dev/bin/cargo-lambda"]
     token, source, invocation = (json.loads(run(command)) for command in printed)
-    assert openapi.faults({"$ref": "#/components/schemas/MintAnswer"}, token) == []
+    assert openapi.errors({"$ref": "#/components/schemas/MintResponse"}, token) == []
     assert "id" in source
     assert invocation["statusCode"] == 200
 
@@ -178,7 +178,7 @@ def test_signed_call_has_signature_and_user():
     [(headers, body)] = received
     assert re.match(r"AWS4-HMAC-SHA256 Credential=id/\d{8}/eu-central-1/execute-api/aws4_request, ", headers["authorization"])
     assert headers["x-amz-security-token"] == "session"
-    assert openapi.faults(openapi.request_schema("/token"), body) == []
+    assert openapi.errors(openapi.request_schema("/token"), body) == []
 
 
 @commands(HASH)
