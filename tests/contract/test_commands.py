@@ -40,7 +40,9 @@ MAKE = rf"({ASSIGNMENT})*make "
 SAM_LIST = r"\.venv/test/bin/sam list "
 SAM = r"sam "
 RUSTUP = r"rustup target add "
+CARGO_BUILD = r"cargo build$"
 CARGO_TEST = r"cargo test "
+NPM = r"npm "
 PYTEST = r"\.venv/test/bin/pytest "
 CI = r"\.ci/run$"
 
@@ -53,7 +55,9 @@ NOT_RUN = {
     MAKE: "make test runs this test, and the other targets take minutes, or need an AWS account",
     SAM: "needs an AWS account, or builds for minutes; tests/package runs `sam build`",
     RUSTUP: "installs from the network",
+    CARGO_BUILD: "make test runs it",
     CARGO_TEST: "make test runs all Rust tests",
+    NPM: "installs from the network; tests/web installs and builds",
     PYTEST: "collects tests only, because it would run this test",
     CI: "installs packages and runs this test",
 }
@@ -309,6 +313,19 @@ def test_rust_package_and_test_filter_exist(command):
     [targets] = [found["targets"] for found in metadata["packages"] if found["name"] == package]
     folders = [Path(target["src_path"]).parent for target in targets]
     assert name is None or any((folder / f"{name}.rs").exists() for folder in folders)
+
+
+@commands(NPM)
+def test_npm_command_matches_package(command):
+    _, name, *arguments = command.text.split()
+    folder = command.document.parent
+    if name == "ci":
+        assert (folder / "package-lock.json").exists()
+    elif name == "run":
+        assert arguments[0] in json.loads((folder / "package.json").read_text(encoding="utf-8"))["scripts"]
+    else:
+        client = json.loads((REPOSITORY / "clients/web/package.json").read_text(encoding="utf-8"))
+        assert (name, Path(arguments[0]).name) == ("install", f"{client['name']}-{client['version']}.tgz")
 
 
 @commands(PYTEST)
