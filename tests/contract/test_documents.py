@@ -199,8 +199,10 @@ def test_documents_state_minimum_versions():
         assert f"Python {python} or newer" in text
 
 
-def test_contributing_lists_all_modules_of_shared():
-    levels = " ".join(row[1] for row in documents.rows(REPOSITORY / "CONTRIBUTING.md", "level"))
-    sources = (REPOSITORY / "shared/src").iterdir()
-    modules = {source.stem for source in sources if source.stem != "lib"}
-    assert set(re.findall(r"`(\w+)`", levels)) == modules
+def test_table_of_levels_matches_enforced_levels():
+    page = (REPOSITORY / "shared/src/lib.rs").read_text(encoding="utf-8")
+    rows = re.findall(r"^//! \| (\d) \| (.+?) \|", page, re.MULTILINE)
+    documented = {int(level): re.findall(r"`(\w+)`", modules) for level, modules in rows}
+    test = (REPOSITORY / "shared/tests/levels.rs").read_text(encoding="utf-8")
+    [levels] = re.findall(r"const LEVELS: [^=]*= (\[.*?\n\]);", test, re.DOTALL)
+    assert documented == dict(enumerate(re.findall(r'"(\w+)"', modules) for modules in levels.split("&[")[1:]))
