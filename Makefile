@@ -24,6 +24,7 @@ help: ## show this list
 
 dev: ## run the local stack with a demo page; Ctrl-C stops it
 	@scripts/setup dev
+	@[ -e target/debug/local-stack ] || echo 'Building the local stack and both functions (several minutes the first time)'
 	@cargo run --locked --package local-stack
 
 test: ## check and test everything
