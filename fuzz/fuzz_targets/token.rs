@@ -1,4 +1,4 @@
-//! An opaque token: any text, and any text inside each of the layers that base64 would keep a fuzzer from getting through.
+//! An opaque token: any string as the token, and inside each of its layers, because a fuzzer does not find valid base64.
 #![no_main]
 
 use base64::Engine as _;
@@ -19,7 +19,7 @@ fuzz_target!(|text: &str| {
 
 fn check(opaque: &str) {
     match decode_unverified(opaque) {
-        // The messages are fixed texts: nothing of the token gets into an answer.
+        // The messages are constants, so that nothing of the token is in a response.
         Err(error) => assert!(error.to_string().len() < 100),
         Ok(token) => {
             assert!(opaque.len() <= MAX_LENGTH);

@@ -1,20 +1,20 @@
-//! What the targets compare against: JSON texts taken apart in another way than the functions do it.
+//! A second JSON reader, independent of the functions' own, for the targets to compare with.
 
-/// What stands in a JSON text.
+/// The literals of a JSON document.
 #[derive(Debug, Default)]
 pub struct Literals {
-    /// Members' names, those left out that are no text (half of a surrogate pair).
-    pub names: Vec<String>,
-    /// Strings that are no names, with the same exception.
+    /// Keys, except those that are not valid Unicode (an unpaired surrogate).
+    pub keys: Vec<String>,
+    /// Strings other than keys, with the same exception.
     pub strings: Vec<String>,
-    /// Numbers, as they are written.
+    /// Numbers, verbatim.
     pub numbers: Vec<String>,
-    /// The deepest nesting: 1 for an object or array without another in it.
+    /// The maximum nesting: 1 for an object or array without another in it.
     pub depth: usize,
 }
 
 impl Literals {
-    /// Takes a text apart that is known to be JSON.
+    /// Collects the literals of valid JSON.
     pub fn of(json: &str) -> Self {
         let mut literals = Self::default();
         let mut open = 0_usize;
@@ -31,9 +31,9 @@ impl Literals {
             };
             match byte {
                 b'"' => {
-                    let is_name = json[end..].trim_start().starts_with(':');
-                    let texts = if is_name {
-                        &mut literals.names
+                    let is_key = json[end..].trim_start().starts_with(':');
+                    let texts = if is_key {
+                        &mut literals.keys
                     } else {
                         &mut literals.strings
                     };
@@ -66,7 +66,7 @@ fn is_of_number(c: char) -> bool {
     matches!(c, '0'..='9' | '+' | '-' | '.' | 'e' | 'E')
 }
 
-/// The parts of a JSON pointer (RFC 6901), unescaped.
+/// Returns the parts of a JSON pointer (RFC 6901), unescaped.
 pub fn parts(pointer: &str) -> Vec<String> {
     let mut parts = pointer.split('/');
     assert_eq!(
@@ -79,7 +79,7 @@ pub fn parts(pointer: &str) -> Vec<String> {
         .collect()
 }
 
-/// As much of a name as a pointer has: see `shared::field_error::json_pointer`.
-pub fn cut(name: &str) -> String {
-    name.chars().take(100).collect()
+/// Truncates a key as `shared::field_error::json_pointer` does.
+pub fn truncated(key: &str) -> String {
+    key.chars().take(100).collect()
 }

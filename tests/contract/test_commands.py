@@ -40,7 +40,9 @@ MAKE = rf"({ASSIGNMENT})*make "
 SAM_LIST = r"\.venv/test/bin/sam list "
 SAM = r"sam "
 RUSTUP = r"rustup target add "
+CARGO_BUILD = r"cargo build$"
 CARGO_TEST = r"cargo test "
+NPM = r"npm "
 PYTEST = r"\.venv/test/bin/pytest "
 CI = r"\.ci/run$"
 
@@ -53,7 +55,9 @@ NOT_RUN = {
     MAKE: "make test runs this test, and the other targets take minutes, or need an AWS account",
     SAM: "needs an AWS account, or builds for minutes; tests/package runs `sam build`",
     RUSTUP: "installs from the network",
+    CARGO_BUILD: "make test runs it",
     CARGO_TEST: "make test runs all Rust tests",
+    NPM: "installs from the network; tests/web installs and builds",
     PYTEST: "collects tests only, because it would run this test",
     CI: "installs packages and runs this test",
 }
@@ -140,7 +144,7 @@ def test_documents_have_each_listed_command():
 @commands(CURL)
 def test_api_call_returns_shown_response(stack, command):
     response = json.loads(run(with_ports(stack, command.text)))
-    assert openapi.faults(response_schema(command.text), response) == []
+    assert openapi.errors(response_schema(command.text), response) == []
     assert shown_response(command).keys() - {"…"} <= response.keys()
 
 
@@ -148,7 +152,7 @@ def test_commands_printed_by_make_dev_work(stack):
     printed = [line.strip() for line in stack.output.lines if line.startswith(("  curl ", "  .venv/"))]
     assert [command.split()[0] for command in printed] == ["curl", "curl", ".venv/dev/bin/cargo-lambda"]
     token, source, invocation = (json.loads(run(command)) for command in printed)
-    assert openapi.faults({"$ref": "#/components/schemas/MintAnswer"}, token) == []
+    assert openapi.errors({"$ref": "#/components/schemas/MintResponse"}, token) == []
     assert "id" in source
     assert invocation["statusCode"] == 200
 
@@ -178,7 +182,7 @@ def test_signed_call_has_signature_and_user():
     [(headers, body)] = received
     assert re.match(r"AWS4-HMAC-SHA256 Credential=id/\d{8}/eu-central-1/execute-api/aws4_request, ", headers["authorization"])
     assert headers["x-amz-security-token"] == "session"
-    assert openapi.faults(openapi.request_schema("/token"), body) == []
+    assert openapi.errors(openapi.request_schema("/token"), body) == []
 
 
 @commands(HASH)
@@ -309,6 +313,19 @@ def test_rust_package_and_test_filter_exist(command):
     [targets] = [found["targets"] for found in metadata["packages"] if found["name"] == package]
     folders = [Path(target["src_path"]).parent for target in targets]
     assert name is None or any((folder / f"{name}.rs").exists() for folder in folders)
+
+
+@commands(NPM)
+def test_npm_command_matches_package(command):
+    _, name, *arguments = command.text.split()
+    folder = command.document.parent
+    if name == "ci":
+        assert (folder / "package-lock.json").exists()
+    elif name == "run":
+        assert arguments[0] in json.loads((folder / "package.json").read_text(encoding="utf-8"))["scripts"]
+    else:
+        client = json.loads((REPOSITORY / "clients/web/package.json").read_text(encoding="utf-8"))
+        assert (name, Path(arguments[0]).name) == ("install", f"{client['name']}-{client['version']}.tgz")
 
 
 @commands(PYTEST)

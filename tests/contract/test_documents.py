@@ -130,7 +130,8 @@ def test_log_messages_in_manual_exist():
 
 
 def test_documented_variables_are_read():
-    sources = [*REPOSITORY.glob("shared/src/**/*.rs"), *REPOSITORY.glob("local/local-stack/src/stack/*.rs")]
+    folders = ("shared/src", "local/local-stack/src/stack", "local/airbyte-sim/src")
+    sources = [source for folder in folders for source in (REPOSITORY / folder).glob("**/*.rs")]
     read = set(re.findall(r'"([A-Z][A-Z_]+)"', "".join(source.read_text(encoding="utf-8") for source in sources)))
     documented = {name for row in documents.rows(REFERENCE, "variable") for name in re.findall(r"`([A-Z_]+)`", row[0])}
     assert len(documented) > 10
@@ -178,7 +179,7 @@ def test_problem_table_matches_openapi():
 
 def test_example_problem_is_valid():
     shown = [json.loads(block.text) for block in documents.blocks("json") if '"requestId"' in block.text]
-    assert [openapi.faults({"$ref": "#/components/schemas/InvalidRequest"}, problem) for problem in shown] == [[]]
+    assert [openapi.errors({"$ref": "#/components/schemas/InvalidRequest"}, problem) for problem in shown] == [[]]
 
 
 def test_example_request_has_all_fields():
@@ -198,8 +199,10 @@ def test_documents_state_minimum_versions():
         assert f"Python {python} or newer" in text
 
 
-def test_contributing_lists_all_modules_of_shared():
-    levels = " ".join(row[1] for row in documents.rows(REPOSITORY / "CONTRIBUTING.md", "level"))
-    sources = (REPOSITORY / "shared/src").iterdir()
-    modules = {source.stem for source in sources if source.stem != "lib"}
-    assert set(re.findall(r"`(\w+)`", levels)) == modules
+def test_table_of_levels_matches_enforced_levels():
+    page = (REPOSITORY / "shared/src/lib.rs").read_text(encoding="utf-8")
+    rows = re.findall(r"^//! \| (\d) \| (.+?) \|", page, re.MULTILINE)
+    documented = {int(level): re.findall(r"`(\w+)`", modules) for level, modules in rows}
+    test = (REPOSITORY / "shared/tests/levels.rs").read_text(encoding="utf-8")
+    [levels] = re.findall(r"const LEVELS: [^=]*= (\[.*?\n\]);", test, re.DOTALL)
+    assert documented == dict(enumerate(re.findall(r'"(\w+)"', modules) for modules in levels.split("&[")[1:]))

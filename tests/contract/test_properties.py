@@ -56,7 +56,7 @@ def test_valid_generated_request_succeeds(case, running_stack, caller, own):
         # null stays, because it stands for an omitted field. Values that the schema forbids stay, too.
         case.body = {
             name: own[name]
-            if name in own and value is not None and not openapi.faults(fields(case.path).get(name, False), value)
+            if name in own and value is not None and not openapi.errors(fields(case.path).get(name, False), value)
             else value
             for name, value in case.body.items()
         }

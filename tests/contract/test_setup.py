@@ -1,6 +1,7 @@
-"""scripts/setup on machines that lack something, and the virtual environments that it creates."""
+"""scripts/setup on machines that lack something, and the environments that it creates."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,7 +49,11 @@ COMPLETE = {
     "python3": python(),
     "chromium": version("Chromium 142.0.7444.59 built on Debian"),
     "chromedriver": version("ChromeDriver 142.0.7444.59 (0123456789)"),
+    # In reality a part of .venv/test.
+    "npm": 'echo "$PWD: $*" >>"$HOME/npm"; mkdir -p node_modules',
 }
+
+NPM_FOLDERS = ("clients/web", "examples/react")
 
 
 class Machine:
@@ -59,7 +64,8 @@ class Machine:
         self.bin = folder / "bin"
         self.environment = {"PATH": str(self.bin), "HOME": str(folder), "OS_RELEASE": str(folder / "os-release")}
         (folder / "os-release").write_text(distribution, encoding="utf-8")
-        for name in ("scripts/setup", "Cargo.toml", "local/requirements.txt", "tests/requirements.txt"):
+        locks = (f"{name}/package-lock.json" for name in NPM_FOLDERS)
+        for name in ("scripts/setup", "Cargo.toml", "local/requirements.txt", "tests/requirements.txt", *locks):
             (self.project / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, self.project / name)
         self.bin.mkdir()
@@ -186,7 +192,15 @@ def test_reports_nothing_on_complete_machine(machine):
     done = machine.setup("test")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert [line.split(",")[0] for line in done.stdout.splitlines()] == ["Setting up .venv/dev", "Setting up .venv/test"]
+    assert [re.split(r",| \(", line)[0] for line in done.stdout.splitlines()] == [
+        "Setting up .venv/dev",
+        "Setting up .venv/test",
+        *(f"Installing the npm packages of {name}" for name in NPM_FOLDERS),
+    ]
+    installed = (machine.bin.parent / "npm").read_text(encoding="utf-8").splitlines()
+    assert installed == [
+        f"{machine.project / name}: ci --ignore-scripts --no-progress --loglevel=error" for name in NPM_FOLDERS
+    ]
     assert machine.setup("test").stdout == ""
 
 
@@ -391,6 +405,19 @@ def test_reports_failed_installation(machine):
     )
     # The next run does not take the environment for complete.
     assert machine.setup("environment", "test").returncode == 1
+
+
+def test_reports_failed_npm_installation(machine):
+    machine.add("npm", "echo 'npm error network' >&2; exit 1")
+
+    done = machine.setup("test")
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "npm error network\n"
+        "error: the packages in clients/web/package-lock.json could not be installed (see npm's message above)\n"
+        "help: check the network and npm's registry, then run `make test` again\n"
+    )
 
 
 def test_scripts_pass_shellcheck():

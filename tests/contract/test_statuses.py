@@ -216,7 +216,7 @@ def documented(path: str) -> set[tuple[int, str]]:
         for media_type, content in bodies.items():
             if media_type == "application/problem+json":
                 problem = {"title": "Title", "status": status, "detail": "Detail.", "requestId": "id"}
-                allowed = (kind for kind in types if not openapi.faults(content["schema"], problem | {"type": kind}))
+                allowed = (kind for kind in types if not openapi.errors(content["schema"], problem | {"type": kind}))
                 found |= {(status, kind) for kind in allowed}
             else:
                 found.add((status, GATEWAY if status >= 400 else SUCCESS))

@@ -49,7 +49,7 @@ def test_an_event_in_and_a_token_out(invoke, simulator, path):
     answer = invoke["mint-token"](json.loads(path.read_text(encoding="utf-8")))
     assert answer["statusCode"] == 200, answer
     body = json.loads(answer["body"])
-    assert openapi.faults({"$ref": "#/components/schemas/MintAnswer"}, body) == []
+    assert openapi.errors({"$ref": "#/components/schemas/MintResponse"}, body) == []
     opened = json.loads(base64.b64decode(body["token"]))
     assert opened == {"token": body["scopedToken"], "widgetUrl": body["widgetUrl"]}
     assert body["widgetUrl"].startswith(f"{simulator.url}/embedded-widget?workspaceId={body['workspaceId']}&")

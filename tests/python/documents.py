@@ -11,7 +11,7 @@ from markdown_it.token import Token
 
 from programs import REPOSITORY
 
-PATTERNS = ("*.md", "docs/*.md", "examples/*/*.md", "tests/[!.]*/*.md")
+PATTERNS = ("*.md", "docs/*.md", "clients/*/*.md", "examples/*/*.md", "tests/[!.]*/*.md")
 PATHS = sorted(path for pattern in PATTERNS for path in REPOSITORY.glob(pattern))
 
 # Programs at the beginning of a command in a sentence. In a code block, every line is a command.

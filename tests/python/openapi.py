@@ -1,4 +1,4 @@
-"""openapi.yaml, and checking values against the schemas in it."""
+"""openapi.yaml, and validation by its schemas."""
 
 import functools
 from pathlib import Path
@@ -18,7 +18,7 @@ def document() -> dict:
 
 
 def dereference(value: dict) -> dict:
-    """The object itself, where there may be a reference to one of the components."""
+    """The object itself, which may be a reference to a component."""
     while "$ref" in value:
         target = document()
         for part in value["$ref"].removeprefix("#/").split("/"):
@@ -27,8 +27,8 @@ def dereference(value: dict) -> dict:
     return value
 
 
-def faults(schema: dict, value) -> list[str]:
-    """What is wrong with a value, by a schema of the document (in which references are to the document)."""
+def errors(schema: dict, value) -> list[str]:
+    """The validation errors of a value, by a schema whose references are to the document."""
     registry = Registry().with_resource(URI, Resource(contents=document(), specification=DRAFT202012))
     validator = Draft202012Validator(
         _absolute(schema), registry=registry, format_checker=Draft202012Validator.FORMAT_CHECKER

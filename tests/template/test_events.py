@@ -141,7 +141,7 @@ def test_its_body_is_a_good_request(named_event):
     body = body_of(event)
     if "content-length" in event["headers"]:
         assert int(event["headers"]["content-length"]) == len(body.encode())
-    assert openapi.faults(openapi.request_schema(event["rawPath"]), json.loads(body or "{}")) == []
+    assert openapi.errors(openapi.request_schema(event["rawPath"]), json.loads(body or "{}")) == []
 
 
 def test_its_authorization_is_an_obvious_fake_that_says_the_same(named_event):

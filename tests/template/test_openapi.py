@@ -61,7 +61,7 @@ def test_its_routes_are_the_templates(stack):
 
 @pytest.mark.parametrize(("schema", "value"), list(examples()))
 def test_examples_follow_their_schemas(schema, value):
-    assert openapi.faults(schema, value) == []
+    assert openapi.errors(schema, value) == []
 
 
 def test_every_body_has_an_example():
@@ -83,20 +83,20 @@ def test_a_status_has_exactly_the_problems_of_the_error_table(path):
         content = openapi.dereference(response)["content"].get("application/problem+json")
         if content is None:
             continue
-        allowed = {kind for kind in kinds if not openapi.faults(content["schema"], problem(kind, int(status)))}
+        allowed = {kind for kind in kinds if not openapi.errors(content["schema"], problem(kind, int(status)))}
         assert allowed == {kind for (at, kind), paths in PROBLEMS.items() if at == status and path in paths}
-        assert openapi.faults(content["schema"], problem(next(iter(allowed)), 418))
+        assert openapi.errors(content["schema"], problem(next(iter(allowed)), 418))
         shown = {openapi.dereference(example)["value"]["type"] for example in content["examples"].values()}
         assert shown == allowed
 
 
 def test_nothing_unknown_is_let_through():
     """A member more or less makes a body wrong, so that the document serves as an oracle."""
-    assert openapi.faults({"$ref": "#/components/schemas/Problem"}, problem("forbidden", 403)) == []
+    assert openapi.errors({"$ref": "#/components/schemas/Problem"}, problem("forbidden", 403)) == []
     unknown = problem("forbidden", 403) | {"upstream": "…"}
-    assert openapi.faults({"$ref": "#/components/schemas/Problem"}, unknown)
+    assert openapi.errors({"$ref": "#/components/schemas/Problem"}, unknown)
     minted = openapi.document()["components"]["examples"]["Minted"]["value"]
     for change in ({"workspaceId": "no-uuid"}, {"expiresAt": "tomorrow"}, {"expiresIn": -1}, {"expiresIn": 1.5}, {"extra": 1}):
-        assert openapi.faults({"$ref": "#/components/schemas/MintAnswer"}, minted | change)
+        assert openapi.errors({"$ref": "#/components/schemas/MintResponse"}, minted | change)
     for path in BOTH:
-        assert openapi.faults(openapi.request_schema(path), {"workspace": "…"})
+        assert openapi.errors(openapi.request_schema(path), {"workspace": "…"})
