@@ -165,6 +165,27 @@ const checks = {
     });
   },
 
+  async "takes a request without a response for a network error"() {
+    const real = AbortSignal.timeout;
+    const timeouts = [];
+    AbortSignal.timeout = (duration) => {
+      const timeout = new AbortController();
+      timeouts.push([duration, timeout]);
+      return timeout.signal;
+    };
+    try {
+      const { client } = network();
+      const { signal } = new AbortController();
+      const error = rejection(client.createSource({ templateId: "t", configuration: {}, signal }));
+      await settled();
+      const [[duration, timeout]] = timeouts;
+      timeout.abort(new DOMException("late", "TimeoutError"));
+      equal([duration, (await error).name, (await error).action], [MINUTE, "NetworkError", "check"]);
+    } finally {
+      AbortSignal.timeout = real;
+    }
+  },
+
   async "ends the wait for a retry with the abort"() {
     await withClock({}, async (clock) => {
       const { client, requests } = network();
