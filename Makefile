@@ -2,7 +2,7 @@
 # environments below .venv/.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test client build deploy-check deploy bench leak load fuzz clean FORCE
+.PHONY: help dev test client pictures build deploy-check deploy bench leak load fuzz clean FORCE
 
 # They would make the virtual environments import or install packages from elsewhere.
 unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT
@@ -47,6 +47,15 @@ client: ## pack the browser client below target/
 	@scripts/setup client
 	@mkdir -p target
 	cd clients/web && PATH="$(CURDIR)/.venv/test/bin:$$PATH" npm pack --silent --pack-destination $(CURDIR)/target
+
+# The screenshots are those of the browser tests. The chart is that of the last `make bench`, if there was one.
+pictures: ## renew the pictures of the README
+	@scripts/setup test
+	cargo test --locked --package e2e --test e2e -- browser::connects_source_with_widget
+	@mkdir -p docs/images
+	cp target/screenshots/widget-1280-light.png docs/images/page-light.png
+	cp target/screenshots/widget-1280-dark.png docs/images/page-dark.png
+	@[ ! -e target/bench.svg ] || cp -v target/bench.svg docs/images/bench.svg
 
 build: ## build both packages below target/lambda/; ARCH=arm64 or x86_64
 	@scripts/setup build

@@ -10,6 +10,7 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 
 use crate::Result;
+use crate::chart;
 use crate::function::Function;
 use crate::machine;
 use crate::subject::Subject;
@@ -93,7 +94,9 @@ pub(crate) fn run(programs: &Path, sizes: &SampleSizes) -> Result<()> {
     for (subject, rounds) in subjects.iter().zip(rounds) {
         columns.push((subject.name, rounds, size(&subject.program)?));
     }
-    print_table(&columns, sizes)
+    let table = table(&columns);
+    print_table(&table, sizes)?;
+    write_chart(&table, programs)
 }
 
 fn measure(subject: &Subject, upstreams: &Upstreams, warm: Option<u32>) -> Result<Round> {
@@ -164,7 +167,7 @@ fn show_progress(round: u32, rounds: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn print_table(columns: &[(&str, Vec<Round>, Size)], sizes: &SampleSizes) -> Result<()> {
+fn table(columns: &[(&str, Vec<Round>, Size)]) -> Table {
     let mib = |kib: u32| f64::from(kib) / 1024.0;
     let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
     let us = |duration: Duration| duration.as_secs_f64() * 1e6;
@@ -248,7 +251,10 @@ fn print_table(columns: &[(&str, Vec<Round>, Size)], sizes: &SampleSizes) -> Res
     };
     add_size(Metric::ratio("binary size, MiB", 2), &|size| size.bytes);
     add_size(Metric::ratio("zipped size, MiB", 2), &|size| size.zipped);
+    table
+}
 
+fn print_table(table: &Table, sizes: &SampleSizes) -> Result<()> {
     let SampleSizes {
         cold_starts,
         warm_invocations,
@@ -258,4 +264,12 @@ fn print_table(columns: &[(&str, Vec<Round>, Size)], sizes: &SampleSizes) -> Res
         machine::description(),
         cold_starts.div_ceil(ROUNDS_PER_WARM_RUN),
     ))
+}
+
+/// Writes the chart to `bench.svg` in the target directory, from where `make pictures` takes it.
+fn write_chart(table: &Table, programs: &Path) -> Result<()> {
+    let target = programs.parent().unwrap_or(programs);
+    let file = target.join("bench.svg");
+    fs::write(&file, chart::svg(table))?;
+    crate::print(&format!("chart: {}", file.display()))
 }

@@ -1,15 +1,17 @@
 //! Benchmarks of the functions as they are deployed: release builds, each a process behind a Lambda Runtime API, with
 //! fakes of Secrets Manager and Airbyte on loopback.
 //!
-//! - `bench` starts and invokes them next to a function that does nothing, and prints a table. Not measured: TLS and the
-//!   network (the fakes respond immediately, over plain HTTP), and Lambda's own part of a cold start. `BENCH_ROUNDS` is
-//!   the number of cold starts of each program, `BENCH_WARM` the number of invocations in a warm run.
+//! - `bench` starts and invokes them next to a function that does nothing, prints a table, and writes a chart of it to
+//!   `bench.svg` in the target directory. Not measured: TLS and the network (the fakes respond immediately, over plain
+//!   HTTP), and Lambda's own part of a cold start. `BENCH_ROUNDS` is the number of cold starts of each program,
+//!   `BENCH_WARM` the number of invocations in a warm run.
 //! - `bench leak` invokes each function 20,000 times for 5,000 users, and fails if memory or open files grow.
 //! - `bench load` floods the whole local stack, makes the Airbyte simulator fail for a part of the time, and fails if any
 //!   source is lost, duplicated, or in another user's workspace.
 //!
 //! The programs are expected in this program's directory. `make bench`, `make leak` and `make load` build them first.
 
+mod chart;
 mod compare;
 mod function;
 mod http;

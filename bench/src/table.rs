@@ -12,7 +12,17 @@ pub(crate) struct Metric {
 
 /// Rows of values, with one column per subject.
 pub(crate) struct Table {
-    rows: Vec<Vec<String>>,
+    subjects: Vec<String>,
+    cells: Vec<Vec<String>>,
+    rows: Vec<Row>,
+}
+
+/// The medians of a metric that has a ratio.
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) decimals: usize,
+    /// The value and its ratio to the first column, for each column with values.
+    pub(crate) medians: Vec<(f64, f64)>,
 }
 
 impl Metric {
@@ -36,16 +46,30 @@ impl Metric {
 
 impl Table {
     pub(crate) fn new<'a>(columns: impl IntoIterator<Item = &'a str>) -> Self {
-        let heading = ["metric"].into_iter().chain(columns).map(str::to_owned);
+        let subjects: Vec<_> = columns.into_iter().map(str::to_owned).collect();
+        let heading = ["metric".to_owned()].into_iter().chain(subjects.clone());
         Self {
-            rows: vec![heading.collect()],
+            cells: vec![heading.collect()],
+            subjects,
+            rows: Vec::new(),
         }
+    }
+
+    /// The names of the columns.
+    pub(crate) fn subjects(&self) -> &[String] {
+        &self.subjects
+    }
+
+    /// The rows whose metric has a ratio.
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
     }
 
     /// Adds a row with the medians of each column's values, which are those of all rounds.
     pub(crate) fn add(&mut self, metric: &Metric, columns: &[Vec<f64>]) {
         let decimals = metric.decimals;
         let mut row = vec![metric.name.clone()];
+        let mut medians = Vec::new();
         for (index, values) in columns.iter().enumerate() {
             let Some(value) = median(values.clone()) else {
                 row.push("–".to_owned());
@@ -57,23 +81,32 @@ impl Table {
                 .iter()
                 .zip(&columns[0])
                 .map(|(value, baseline)| value / baseline);
-            if let Some(ratio) = median(ratios.collect()).filter(|_| metric.has_ratio && index > 0)
-            {
-                cell = format!("{cell} ({ratio:.2}×)");
+            if let Some(ratio) = median(ratios.collect()).filter(|_| metric.has_ratio) {
+                medians.push((value, ratio));
+                if index > 0 {
+                    cell = format!("{cell} ({ratio:.2}×)");
+                }
             }
             row.push(cell);
         }
-        self.rows.push(row);
+        self.cells.push(row);
+        if metric.has_ratio {
+            self.rows.push(Row {
+                name: metric.name.clone(),
+                decimals,
+                medians,
+            });
+        }
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = |column: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            let cells = self.cells.iter().filter_map(|row| row.get(column));
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
-        for (index, row) in self.rows.iter().enumerate() {
+        for (index, row) in self.cells.iter().enumerate() {
             for (column, cell) in row.iter().enumerate() {
                 let width = width(column);
                 match column {

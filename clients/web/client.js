@@ -32,7 +32,7 @@ export class ProblemError extends Error {
 }
 
 /**
- * No response: offline, a lost connection, or a response that the browser withheld because the API does not allow this
+ * No response: offline, a lost connection, a timeout, or a response that the browser withheld because the API does not allow this
  * page's origin. A browser does not tell a page which.
  */
 export class NetworkError extends Error {
@@ -78,10 +78,18 @@ export function createClient({ apiUrl, getAccessToken, idempotencyKeys, fetch = 
     const headers = { authorization: `Bearer ${accessToken}` };
     if (body) headers["content-type"] = "application/json";
     if (key) headers["idempotency-key"] = key;
+    // A connection that died with a sleeping computer may otherwise stay pending. API Gateway responds within 30 seconds.
+    const until = [AbortSignal.timeout(TIMEOUT), signal].filter((one) => !!one);
     let response, text;
     try {
       // The access token says who calls: no cookies are needed, and none are sent.
-      response = await fetch(base + path, { method: "POST", headers, body: body && JSON.stringify(body), credentials: "omit", signal });
+      response = await fetch(base + path, {
+        method: "POST",
+        headers,
+        body: body && JSON.stringify(body),
+        credentials: "omit",
+        signal: AbortSignal.any(until),
+      });
       text = await response.text();
     } catch (cause) {
       signal?.throwIfAborted();
@@ -134,6 +142,7 @@ export function createClient({ apiUrl, getAccessToken, idempotencyKeys, fetch = 
 }
 
 const SECOND = 1000;
+const TIMEOUT = 60 * SECOND;
 const MAX_ATTEMPTS = 3;
 const MAX_DELAY = 30 * SECOND;
 

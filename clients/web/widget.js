@@ -27,9 +27,9 @@ export async function openWidget({ client, signal, onEvent, onToken, onError, on
   const status = element("p", { textContent: loading });
   status.setAttribute("role", "status");
   const dialog = element("dialog", { className: "airbyte-embedded", ariaLabel: title });
-  const heading = element("header", {});
-  heading.append(element("span", { textContent: title }), closeButton);
-  dialog.append(heading, status, frame);
+  const bar = element("div", {});
+  bar.append(element("span", { textContent: title }), closeButton);
+  dialog.append(bar, status, frame);
 
   /** Whether the page inside waits for a token. */
   let isAsked = false;
@@ -148,11 +148,11 @@ html:has(.airbyte-embedded[open]) { overflow: hidden; }
 }
 .airbyte-embedded[open] { display: grid; grid-template: 3rem 1fr / 1fr; }
 .airbyte-embedded::backdrop { background: rgb(0 0 0 / 55%); }
-.airbyte-embedded > header { display: flex; align-items: center; justify-content: space-between; padding-left: 1rem; font: 600 1rem system-ui; }
-.airbyte-embedded > header button {
+.airbyte-embedded > div { display: flex; align-items: center; justify-content: space-between; padding-left: 1rem; font: 600 1rem system-ui; }
+.airbyte-embedded > div button {
   width: 3rem; height: 3rem; min-height: 0; padding: 0; border: 0; background: none; color: inherit; font: 1.5rem/1 system-ui; cursor: pointer;
 }
-.airbyte-embedded > header button:focus-visible { outline: 3px solid; outline-offset: -5px; border-radius: 0.75rem; }
+.airbyte-embedded > div button:focus-visible { outline: 3px solid; outline-offset: -5px; border-radius: 0.75rem; }
 .airbyte-embedded > p { grid-area: 2 / 1; place-self: center; margin: 0; }
 .airbyte-embedded > iframe { grid-area: 2 / 1; width: 100%; height: 100%; border: 0; }
 @media (max-width: 36rem) { .airbyte-embedded { width: 100vw; height: 100dvh; border: 0; border-radius: 0; } }

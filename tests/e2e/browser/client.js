@@ -165,6 +165,27 @@ const checks = {
     });
   },
 
+  async "takes a request without a response for a network error"() {
+    const real = AbortSignal.timeout;
+    const timeouts = [];
+    AbortSignal.timeout = (duration) => {
+      const timeout = new AbortController();
+      timeouts.push([duration, timeout]);
+      return timeout.signal;
+    };
+    try {
+      const { client } = network();
+      const { signal } = new AbortController();
+      const error = rejection(client.createSource({ templateId: "t", configuration: {}, signal }));
+      await settled();
+      const [[duration, timeout]] = timeouts;
+      timeout.abort(new DOMException("late", "TimeoutError"));
+      equal([duration, (await error).name, (await error).action], [MINUTE, "NetworkError", "check"]);
+    } finally {
+      AbortSignal.timeout = real;
+    }
+  },
+
   async "ends the wait for a retry with the abort"() {
     await withClock({}, async (clock) => {
       const { client, requests } = network();
@@ -259,28 +280,29 @@ const checks = {
       [401, "token-expired", "retry", "retry"],
       [403, "forbidden", "report", "report"],
       [403, "origin-not-allowed", "report", "report"],
-      [409, "create-in-progress", "retry", "retry"],
-      [409, "create-outcome-unknown", "check", "check"],
+      [409, "create-in-progress", null, "retry"],
+      [409, "create-outcome-unknown", null, "check"],
       [413, "payload-too-large", "fix", "fix"],
-      [422, "source-rejected", "fix", "fix"],
-      [422, "idempotency-key-reused", "fix", "fix"],
+      [422, "source-rejected", null, "fix"],
+      [422, "idempotency-key-reused", null, "fix"],
       [429, "rate-limited", "retry", "retry"],
       [500, "internal-error", "retry", "check"],
       [502, "upstream-error", "retry", "check"],
       [502, "credential-rejected", "report", "report"],
       [503, "credential-unavailable", "report", "report"],
-      [503, "idempotency-unavailable", "retry", "retry"],
+      [503, "idempotency-unavailable", null, "retry"],
       [504, "upstream-timeout", "retry", "check"],
       [418, "not-known-yet", "report", "report"],
       [507, "not-known-yet", "retry", "check"],
     ];
     for (const [status, type, onMint, onCreate] of actions) {
       const { client, requests } = network();
-      const mint = rejection(client.mintToken());
+      // Null: no response to a mint.
+      const mint = onMint && rejection(client.mintToken());
       const create = rejection(client.createSource({ templateId: "t", configuration: {} }));
       await settled();
       for (const request of requests) await request.respond(...problem(status, type));
-      equal([(await mint).action, (await create).action], [onMint, onCreate], type);
+      equal([(await mint)?.action ?? null, (await create).action], [onMint, onCreate], type);
     }
   },
 

@@ -257,8 +257,8 @@ const checks = {
 
   async "keeps numbers that a double would change as text"() {
     const specification = { type: "object", properties: { number: { type: "integer" } } };
-    const cases = { 7: 7, "-1": -1, 9007199254740993: "9007199254740993", "1e999": "1e999", ten: "ten", " ": " " };
-    for (const [entered, expected] of Object.entries(cases)) {
+    const cases = [["7", 7], ["-1", -1], ["9007199254740993", "9007199254740993"], ["1e999", "1e999"], ["ten", "ten"], [" ", " "]];
+    for (const [entered, expected] of cases) {
       await withForm({ specification }, async ({ fill, submit, sent }) => {
         fill("number", entered);
         await submit();

@@ -16,7 +16,7 @@ async fn connects_source_with_vendor_script() {
     browser.leave_frame().await;
 
     browser.wait_for_text("#events", &id).await;
-    browser.wait_for_text("#events", "Source created").await;
+    browser.wait_for_text("#events", "source created").await;
     browser.wait_for_text("#events", CLOSED).await;
     browser.wait_until_gone("dialog").await;
     assert_eq!(site.airbyte.sources()[0].id.to_string(), id);
