@@ -21,6 +21,9 @@ PSEUDO_PARAMETERS = {
     "AWS::URLSuffix": "amazonaws.com",
 }
 
+# The packages, which `sam deploy` uploads.
+CODE_URI = "s3://bucket/package.zip"
+
 
 def load(path: Path) -> dict:
     """The template as it is written, with the short forms of intrinsic functions spelled out."""
@@ -32,7 +35,7 @@ def translate(template: dict, parameters: dict) -> dict:
     packaged = copy.deepcopy(template)
     for resource in packaged["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = "s3://bucket/package.zip"  # as `sam deploy` replaces it
+            resource["Properties"]["CodeUri"] = CODE_URI
     session = boto3.Session(region_name=PSEUDO_PARAMETERS["AWS::Region"])
     translator = Translator(managed_policy_map={}, sam_parser=Parser(), boto_session=session)
     return translator.translate(packaged, parameter_values=dict(parameters))
@@ -141,9 +144,15 @@ class Stack:
                 items = self._resolve(items)
                 assert isinstance(items, list), f"Fn::Join of what is not a list: {items!r}"
                 return separator.join(items)
+            case "Fn::Split":
+                separator, text = argument
+                return self._resolve(text).split(separator)
             case "Fn::Sub":
-                assert isinstance(argument, str), "the form of Fn::Sub with variables"
-                substituted = re.sub(r"\$\{([^!}]+)\}", lambda found: str(self._reference(found[1])), argument)
+                text, variables = (argument, {}) if isinstance(argument, str) else argument
+                variables = self._resolve(variables)
+                substituted = re.sub(
+                    r"\$\{([^!}]+)\}", lambda found: str(variables.get(found[1]) or self._reference(found[1])), text
+                )
                 return substituted.replace("${!", "${")
             case "Fn::If":
                 condition, yes, no = argument

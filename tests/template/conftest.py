@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import cloudformation
-from parameters import JWT_PARAMETERS
+from parameters import EVERYTHING, JWT_PARAMETERS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -21,7 +21,7 @@ def template() -> dict:
 
 @pytest.fixture(scope="session")
 def deploy(template):
-    """The stack that the template makes of JWT_PARAMETERS (or `base`) and others given by name."""
+    """The stack with JWT_PARAMETERS (or `base`), and other parameters by name."""
 
     def deploy(base: dict = JWT_PARAMETERS, **parameters: str) -> cloudformation.Stack:
         return cloudformation.Stack(template, base | parameters)
@@ -31,12 +31,20 @@ def deploy(template):
 
 @pytest.fixture(scope="session")
 def stack(deploy) -> cloudformation.Stack:
-    """The stack with the parameters that an owner must give."""
+    """The stack with the required parameters alone."""
     return deploy()
 
 
 @pytest.fixture(scope="session")
+def everything(template) -> dict:
+    """Parameter values with which every resource of the template exists."""
+    made = cloudformation.Stack(template, EVERYTHING).resources
+    assert template["Resources"].keys() <= made.keys()
+    return EVERYTHING
+
+
+@pytest.fixture(scope="session")
 def emitted() -> set[str]:
-    """What the functions print metrics with: the words in quotation marks in the one module that prints them."""
+    """The string literals of the module that prints the functions' metrics."""
     source = (REPOSITORY / "shared" / "src" / "telemetry.rs").read_text(encoding="utf-8")
     return set(re.findall(r'"([A-Za-z]+)"', source.split("#[cfg(test)]")[0]))

@@ -9,10 +9,11 @@ def routes(stack) -> dict:
     return {route["RouteKey"]: route for route in stack.of_type("AWS::ApiGatewayV2::Route").values()}
 
 
-def test_jwt(stack):
+def test_authorizes_with_jwt(stack):
     assert routes(stack).keys() == {"POST /token", "POST /sources"}
     for route in routes(stack).values():
         assert (route["AuthorizationType"], route["AuthorizerId"]) == ("JWT", "${JwtAuthorizer}")
+        assert "AuthorizationScopes" not in route
     assert stack.of_type("AWS::ApiGatewayV2::Authorizer") == {
         "JwtAuthorizer": {
             "ApiId": "${HttpApi}",
@@ -27,7 +28,7 @@ def test_jwt(stack):
     }
 
 
-def test_iam(deploy):
+def test_authorizes_with_iam(deploy):
     stack = deploy(IAM_PARAMETERS)
     assert routes(stack).keys() == {"POST /token", "POST /sources"}
     for route in routes(stack).values():
@@ -36,18 +37,34 @@ def test_iam(deploy):
     assert stack.of_type("AWS::ApiGatewayV2::Authorizer") == {}
 
 
+def test_requires_scopes_if_set(deploy):
+    for route in routes(deploy(JwtScopes="airbyte/use, openid")).values():
+        assert route["AuthorizationScopes"] == ["airbyte/use", "openid"]
+
+
+def test_iam_ignores_scopes(deploy):
+    for route in routes(deploy(IAM_PARAMETERS, JwtScopes="airbyte/use")).values():
+        assert "AuthorizationScopes" not in route
+
+
+@pytest.mark.parametrize("scope", ["use airbyte", 'use"airbyte', "use\\airbyte", "x" * 65])
+def test_rejects_invalid_scope(deploy, scope):
+    with pytest.raises(AssertionError, match="JwtScopes does not take"):
+        deploy(JwtScopes=scope)
+
+
 @pytest.mark.parametrize("missing", ["JwtIssuer", "JwtAudience"])
-def test_jwt_needs_an_issuer_and_an_audience(deploy, missing):
+def test_jwt_requires_issuer_and_audience(deploy, missing):
     (description,) = deploy(**{missing: ""}).broken_rules()
     assert missing in description
 
 
-def test_nothing_else_is_needed(deploy):
+def test_accepts_required_parameters_alone(deploy):
     assert deploy().broken_rules() == []
     assert deploy(IAM_PARAMETERS).broken_rules() == []
 
 
 @pytest.mark.parametrize("issuer", ["http://issuer.example.com", "issuer.example.com", "https://issuer.example.com?x"])
-def test_an_issuer_that_api_gateway_cannot_use_is_refused(deploy, issuer):
+def test_rejects_invalid_issuer(deploy, issuer):
     with pytest.raises(AssertionError, match="JwtIssuer does not take"):
         deploy(JwtIssuer=issuer)

@@ -1,4 +1,4 @@
-"""One parameter of origins feeds the API's CORS answers and the functions' own check."""
+"""The API's CORS configuration and the functions' own check use one parameter."""
 
 import copy
 
@@ -10,30 +10,59 @@ from parameters import JWT_PARAMETERS
 ORIGINS = ["https://app.example.com", "https://admin.example.com:8443"]
 
 
-def test_several_origins_come_out_as_a_list_and_the_rest_survives(stack):
-    assert stack.of_type("AWS::ApiGatewayV2::Api")["HttpApi"]["CorsConfiguration"] == {
+ALLOWED_HEADERS = [
+    "authorization",
+    "content-type",
+    "x-amzn-trace-id",
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "sentry-trace",
+    "x-datadog-trace-id",
+    "x-datadog-parent-id",
+    "x-datadog-origin",
+    "x-datadog-sampling-priority",
+    "x-datadog-tags",
+]
+
+
+def cors(stack) -> dict:
+    return stack.of_type("AWS::ApiGatewayV2::Api")["HttpApi"]["CorsConfiguration"]
+
+
+def test_keeps_all_settings_with_several_origins(stack):
+    assert cors(stack) == {
         "AllowOrigins": ORIGINS,
         "AllowMethods": ["POST"],
-        "AllowHeaders": ["authorization", "content-type", "x-amzn-trace-id"],
+        "AllowHeaders": ALLOWED_HEADERS,
         "ExposeHeaders": ["retry-after"],
-        "MaxAge": 3600,
+        "MaxAge": 7200,
     }
 
 
-def test_one_origin_comes_out_as_a_list_of_one(deploy):
-    stack = deploy(AllowedOrigins="https://app.example.com")
-    cors = stack.of_type("AWS::ApiGatewayV2::Api")["HttpApi"]["CorsConfiguration"]
-    assert cors["AllowOrigins"] == ["https://app.example.com"]
+def test_allows_extra_headers(deploy):
+    stack = deploy(ExtraAllowedHeaders="b3, x-b3-traceid")
+    assert cors(stack)["AllowHeaders"] == [*ALLOWED_HEADERS, "b3", "x-b3-traceid"]
 
 
-def test_the_functions_get_the_same_origins(stack):
+@pytest.mark.parametrize("header", ["X-B3-TraceId", "x b3", "x-b3:", "*é"])
+def test_rejects_invalid_extra_header(deploy, header):
+    with pytest.raises(AssertionError, match="ExtraAllowedHeaders does not take"):
+        deploy(ExtraAllowedHeaders=header)
+
+
+def test_keeps_one_origin_as_a_list(deploy):
+    assert cors(deploy(AllowedOrigins="https://app.example.com"))["AllowOrigins"] == ["https://app.example.com"]
+
+
+def test_functions_receive_the_same_origins(stack):
     functions = stack.of_type("AWS::Lambda::Function").values()
     assert [f["Environment"]["Variables"]["ALLOWED_ORIGINS"] for f in functions] == [",".join(ORIGINS)] * 2
 
 
-@pytest.mark.parametrize("value", [JWT_PARAMETERS["AllowedOrigins"], ORIGINS], ids=["text", "list"])
-def test_the_transform_leaves_the_parameter_to_cloudformation(template, value):
-    """Whichever way the transform is told the value, it does not write it into the template."""
+@pytest.mark.parametrize("value", [JWT_PARAMETERS["AllowedOrigins"], ORIGINS], ids=["string", "list"])
+def test_transform_keeps_reference_to_parameter(template, value):
+    """Whether the transform receives a string or a list, it does not write the value into the template."""
     translated = cloudformation.translate(template, JWT_PARAMETERS | {"AllowedOrigins": value})
     api = translated["Resources"]["HttpApi"]["Properties"]
     assert api["CorsConfiguration"]["AllowOrigins"] == {"Ref": "AllowedOrigins"}
@@ -42,12 +71,12 @@ def test_the_transform_leaves_the_parameter_to_cloudformation(template, value):
         assert variables["ALLOWED_ORIGINS"] == {"Fn::Join": [",", {"Ref": "AllowedOrigins"}]}
 
 
-def test_sams_own_api_type_would_lose_the_methods(template):
-    """Why the API is CloudFormation's own type; when this fails, SAM has been mended."""
+def test_sam_api_type_still_loses_methods(template):
+    """The reason to use CloudFormation's own type. When this fails, SAM was fixed."""
     trap = copy.deepcopy(template)
-    cors = trap["Resources"]["HttpApi"]["Properties"]["CorsConfiguration"]
-    cors["AllowOrigins"] = {"Fn::Split": [",", {"Ref": "AllowedOrigins"}]}
-    trap["Resources"]["HttpApi"] = {"Type": "AWS::Serverless::HttpApi", "Properties": {"CorsConfiguration": cors}}
+    configuration = trap["Resources"]["HttpApi"]["Properties"]["CorsConfiguration"]
+    configuration["AllowOrigins"] = {"Fn::Split": [",", {"Ref": "AllowedOrigins"}]}
+    trap["Resources"]["HttpApi"] = {"Type": "AWS::Serverless::HttpApi", "Properties": {"CorsConfiguration": configuration}}
     translated = cloudformation.translate(trap, JWT_PARAMETERS)
     api = next(r for r in translated["Resources"].values() if r["Type"] == "AWS::ApiGatewayV2::Api")
     assert api["Properties"]["Body"]["x-amazon-apigateway-cors"].keys() == {"Fn::Split"}
@@ -61,10 +90,11 @@ def test_sams_own_api_type_would_lose_the_methods(template):
         "https://app.example.com:80,https://app.example.com:44,https://app.example.com:444,https://app.example.com:4430",
         "http://localhost:8,http://localhost:81,http://localhost:443,http://localhost:8080",
         "https://app.example.com, https://xn--bcher-kva.example",
-        "http://localhost:5173,http://127.0.0.1:5173,http://[::1]:5173",
+        "http://localhost:5173,http://127.0.0.1:5173,http://app.localhost:3000",
+        "https://my_app.example.com",
     ],
 )
-def test_origins_are_taken(deploy, origins):
+def test_accepts_origins(deploy, origins):
     deploy(AllowedOrigins=origins)
 
 
@@ -86,8 +116,10 @@ def test_origins_are_taken(deploy, origins):
         "https://user@app.example.com",
         "http://app.example.com",
         "http://localhost.example.com",
+        "http://mylocalhost",
+        "http://[::1]:5173",
     ],
 )
-def test_what_is_no_origin_is_refused_before_anything_is_deployed(deploy, origin):
+def test_rejects_invalid_origin(deploy, origin):
     with pytest.raises(AssertionError, match="AllowedOrigins does not take"):
         deploy(AllowedOrigins=f"https://first.example.com,{origin}")

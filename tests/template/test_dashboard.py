@@ -13,11 +13,11 @@ GATEWAY_METRICS = {"Count", "4xx", "5xx"}
 @pytest.fixture(scope="module")
 def widgets(stack) -> list:
     (dashboard,) = stack.of_type("AWS::CloudWatch::Dashboard").values()
-    assert dashboard["DashboardName"] == "stack"
+    assert dashboard["DashboardName"] == "stack-eu-central-1"
     return json.loads(dashboard["DashboardBody"])["widgets"]
 
 
-def test_every_widget_is_of_the_stacks_region(widgets):
+def test_widgets_show_region_of_stack(widgets):
     assert {widget["properties"]["region"] for widget in widgets} == {"eu-central-1"}
 
 
@@ -32,7 +32,7 @@ def test_widgets_do_not_overlap(widgets):
     assert max(x for x, _ in cells) < 24
 
 
-def test_its_metrics_exist(widgets, emitted):
+def test_shows_metrics_that_exist(widgets, emitted):
     known = {
         ("AirbyteEmbedded", "Function"): emitted,
         ("AWS/Lambda", "FunctionName"): LAMBDA_METRICS,
@@ -50,7 +50,7 @@ def test_its_metrics_exist(widgets, emitted):
         assert owner in owners[dimension]
 
 
-def test_problems_are_shown_by_kind(widgets, emitted):
+def test_shows_problems_by_type(widgets, emitted):
     searches = [m[0] for w in widgets for m in w["properties"].get("metrics", []) if isinstance(m[0], dict)]
     assert [search["expression"] for search in searches] == [
         "SEARCH('{AirbyteEmbedded,Function,outcome} MetricName=\"Problems\" "
@@ -61,11 +61,11 @@ def test_problems_are_shown_by_kind(widgets, emitted):
     assert {"Problems", "Function", "outcome"} <= emitted
 
 
-def test_failures_are_read_from_both_functions_logs(widgets):
+def test_shows_failures_from_both_logs(widgets):
     (log,) = [widget for widget in widgets if widget["type"] == "log"]
     sources = re.findall(r"SOURCE '([^']+)'", log["properties"]["query"])
     assert sources == ["${MintTokenLogGroup}", "${CreateSourceLogGroup}"]
 
 
-def test_it_can_be_left_out(deploy):
+def test_creates_no_dashboard_if_disabled(deploy):
     assert deploy(DashboardEnabled="false").of_type("AWS::CloudWatch::Dashboard") == {}

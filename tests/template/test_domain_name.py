@@ -1,24 +1,29 @@
-"""The API under a domain name of the owner's."""
+"""The API's endpoint: API Gateway's own, or a custom domain name."""
 
 import pytest
 
 CERTIFICATE = "arn:aws:acm:eu-central-1:123456789012:certificate/11111111-2222-3333-4444-555555555555"
-OWN = {"DomainName": "airbyte.example.com", "CertificateArn": CERTIFICATE}
+CUSTOM = {"DomainName": "airbyte.example.com", "CertificateArn": CERTIFICATE}
 
 
-def test_without_one_the_address_is_api_gateways(stack):
+def test_uses_api_gateway_endpoint_by_default(stack):
     assert stack.outputs["ApiUrl"] == "${HttpApi.ApiEndpoint}"
     assert "DomainNameTarget" not in stack.outputs
     assert not stack.of_type("AWS::ApiGatewayV2::DomainName") and not stack.of_type("AWS::ApiGatewayV2::ApiMapping")
 
 
-def test_it_leads_to_the_api(deploy):
-    stack = deploy(**OWN)
+def test_maps_custom_domain_name_to_the_api(deploy):
+    stack = deploy(**CUSTOM)
     assert stack.of_type("AWS::ApiGatewayV2::DomainName") == {
         "CustomDomainName": {
             "DomainName": "airbyte.example.com",
             "DomainNameConfigurations": [
-                {"CertificateArn": CERTIFICATE, "EndpointType": "REGIONAL", "SecurityPolicy": "TLS_1_2"}
+                {
+                    "CertificateArn": CERTIFICATE,
+                    "EndpointType": "REGIONAL",
+                    "SecurityPolicy": "TLS_1_2",
+                    "IpAddressType": "ipv4",
+                }
             ],
         }
     }
@@ -29,9 +34,9 @@ def test_it_leads_to_the_api(deploy):
     assert stack.outputs["DomainNameTarget"] == "${CustomDomainName.RegionalDomainName}"
 
 
-def test_its_record_is_made_where_the_zone_is_given(deploy):
-    assert deploy(**OWN).of_type("AWS::Route53::RecordSet") == {}
-    assert deploy(**OWN, HostedZoneId="Z0123456789ABC").of_type("AWS::Route53::RecordSet") == {
+def test_creates_record_in_hosted_zone(deploy):
+    assert deploy(**CUSTOM).of_type("AWS::Route53::RecordSet") == {}
+    assert deploy(**CUSTOM, HostedZoneId="Z0123456789ABC").of_type("AWS::Route53::RecordSet") == {
         "CustomDomainRecord": {
             "HostedZoneId": "Z0123456789ABC",
             "Name": "airbyte.example.com",
@@ -44,13 +49,45 @@ def test_its_record_is_made_where_the_zone_is_given(deploy):
     }
 
 
-def test_it_needs_a_certificate(deploy):
+def test_custom_domain_name_requires_certificate(deploy):
     (description,) = deploy(DomainName="airbyte.example.com").broken_rules()
     assert "CertificateArn" in description
-    assert deploy(**OWN).broken_rules() == []
+    assert deploy(**CUSTOM).broken_rules() == []
 
 
 @pytest.mark.parametrize("name", ["https://airbyte.example.com", "airbyte.example.com/", "Airbyte.example.com", "airbyte"])
-def test_what_is_no_domain_name_is_refused(deploy, name):
+def test_rejects_invalid_domain_name(deploy, name):
     with pytest.raises(AssertionError, match="DomainName does not take"):
         deploy(DomainName=name, CertificateArn=CERTIFICATE)
+
+
+@pytest.mark.parametrize("name", ["airbyte.example.com", "airbyte.xn--bcher-kva.example", "airbyte.xn--p1ai"])
+def test_accepts_domain_name(deploy, name):
+    deploy(DomainName=name, CertificateArn=CERTIFICATE)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [("CertificateArn", CERTIFICATE), ("HostedZoneId", "Z0123456789ABC"), ("DisableExecuteApiEndpoint", "true")],
+)
+def test_rejects_parameter_without_effect(deploy, parameter, value):
+    (description,) = deploy(**{parameter: value}).broken_rules()
+    assert description.startswith(parameter)
+
+
+def test_disables_execute_api_endpoint(stack, deploy):
+    assert stack.of_type("AWS::ApiGatewayV2::Api")["HttpApi"]["DisableExecuteApiEndpoint"] is False
+    disabled = deploy(**CUSTOM, DisableExecuteApiEndpoint="true")
+    assert disabled.broken_rules() == []
+    assert disabled.of_type("AWS::ApiGatewayV2::Api")["HttpApi"]["DisableExecuteApiEndpoint"] is True
+
+
+def test_serves_ipv6_if_dualstack(stack, deploy):
+    assert stack.of_type("AWS::ApiGatewayV2::Api")["HttpApi"]["IpAddressType"] == "ipv4"
+    dualstack = deploy(**CUSTOM, HostedZoneId="Z0123456789ABC", IpAddressType="dualstack")
+    assert dualstack.of_type("AWS::ApiGatewayV2::Api")["HttpApi"]["IpAddressType"] == "dualstack"
+    (domain,) = dualstack.of_type("AWS::ApiGatewayV2::DomainName").values()
+    assert domain["DomainNameConfigurations"][0]["IpAddressType"] == "dualstack"
+    records = dualstack.of_type("AWS::Route53::RecordSet").values()
+    assert {record["Type"] for record in records} == {"A", "AAAA"}
+    assert len({str(record | {"Type": ""}) for record in records}) == 1

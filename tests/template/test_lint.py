@@ -1,13 +1,22 @@
-"""AWS's own linters have nothing to say about the template."""
+"""AWS's linters accept the template, and what SAM and the parameters make of it."""
 
+import itertools
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import cfnlint.api
 import pytest
 
+import cloudformation
+from parameters import EVERYTHING, IAM_PARAMETERS, JWT_PARAMETERS
+
 TOOLS = Path(sys.executable).parent
+
+# Of each of AWS's partitions one region.
+REGIONS = ["eu-central-1", "us-east-1", "us-gov-west-1", "cn-north-1"]
 
 
 def run(repository: Path, home: Path, *command: str) -> subprocess.CompletedProcess:
@@ -23,19 +32,19 @@ def run(repository: Path, home: Path, *command: str) -> subprocess.CompletedProc
     )
 
 
-def test_sam_validate_is_clean(repository, tmp_path):
+def test_sam_validate_accepts_template(repository, tmp_path):
     result = run(repository, tmp_path, "sam", "validate", "--lint", "--template-file", "template.yaml")
     assert result.returncode == 0, result.stdout
     assert "is a valid SAM Template" in result.stdout
 
 
-@pytest.mark.parametrize("region", ["eu-central-1", "us-east-1"])
-def test_cfn_lint_is_clean(repository, tmp_path, region):
+@pytest.mark.parametrize("region", REGIONS)
+def test_cfn_lint_accepts_template(repository, tmp_path, region):
     result = run(repository, tmp_path, "cfn-lint", "--regions", region, "--template", "template.yaml")
     assert (result.returncode, result.stdout) == (0, "")
 
 
-def test_the_linters_do_look(repository, tmp_path):
+def test_linters_report_an_invalid_property(repository, tmp_path):
     broken = tmp_path / "template.yaml"
     text = (repository / "template.yaml").read_text(encoding="utf-8")
     broken.write_text(text.replace("AutoDeploy:", "AutoDeployment:"), encoding="utf-8")
@@ -43,3 +52,136 @@ def test_the_linters_do_look(repository, tmp_path):
         result = run(repository, tmp_path, *command, str(broken))
         assert result.returncode != 0
         assert "AutoDeployment" in result.stdout
+
+
+# How each condition of the template becomes true and false. A condition of several parameters is listed by those.
+CHOICES = {
+    "UsesJwt": [JWT_PARAMETERS | {"AuthorizerType": "JWT"}, IAM_PARAMETERS],
+    "HasJwtScopes": [{"JwtScopes": "airbyte/use,openid"}, {"JwtScopes": ""}],
+    "HasExtraAllowedHeaders": [{"ExtraAllowedHeaders": "b3"}, {"ExtraAllowedHeaders": ""}],
+    "HasSecretKmsKey": [{"SecretKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1"}, {"SecretKmsKeyArn": ""}],
+    "ShiftsTraffic": [{"Deployment": "Canary10Percent5Minutes"}, {"Deployment": "AllAtOnce"}],
+    "HasPermissionsBoundary": [
+        {"PermissionsBoundary": "arn:aws:iam::123456789012:policy/boundary"},
+        {"PermissionsBoundary": ""},
+    ],
+    "ReservesConcurrency": [{"ReservedConcurrency": "0"}, {"ReservedConcurrency": "-1"}],
+    "HasLogKmsKey": [{"LogKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1"}, {"LogKmsKeyArn": ""}],
+    "ProtectsLogs": [{"LogDeletionProtection": "true"}, {"LogDeletionProtection": "false"}],
+    "HasAlarms": [{"AlarmsEnabled": "true"}, {"AlarmsEnabled": "false"}],
+    "HasAlarmTopicArn": [
+        {"AlarmTopicArn": "arn:aws:sns:eu-central-1:123456789012:on-call", "AlarmEmail": ""},
+        {"AlarmTopicArn": ""},
+    ],
+    "CreateEmailSubscription": [{"AlarmEmail": "on-call@example.com", "AlarmTopicArn": ""}, {"AlarmEmail": ""}],
+    "HasRecoveryMessages": [{"RecoveryMessagesEnabled": "true"}, {"RecoveryMessagesEnabled": "false"}],
+    "HasDashboard": [{"DashboardEnabled": "true"}, {"DashboardEnabled": "false"}],
+    "HasTraces": [{"TracingEnabled": "true"}, {"TracingEnabled": "false"}],
+    "IsDualStack": [{"IpAddressType": "dualstack"}, {"IpAddressType": "ipv4"}],
+    "HasDomainName": [
+        {name: EVERYTHING[name] for name in ("DomainName", "CertificateArn")},
+        {"DomainName": "", "CertificateArn": "", "HostedZoneId": "", "DisableExecuteApiEndpoint": "false"},
+    ],
+    "CreateDnsRecord": [{"HostedZoneId": "Z0123456789ABC"}, {"HostedZoneId": ""}],
+    "DisablesExecuteApiEndpoint": [{"DisableExecuteApiEndpoint": "true"}, {"DisableExecuteApiEndpoint": "false"}],
+}
+# Conditions that combine others.
+COMBINED = {"CreateAlarmTopic", "CreateIpv6DnsRecord"}
+
+
+def conditions_of(part, template: dict) -> set[str]:
+    """The conditions that a part of a template depends on."""
+    found = set()
+    if isinstance(part, list):
+        for item in part:
+            found |= conditions_of(item, template)
+    elif isinstance(part, dict):
+        if isinstance(part.get("Condition"), str):
+            found |= {part["Condition"]} | conditions_of(template["Conditions"].get(part["Condition"]), template)
+        if "Fn::If" in part:
+            name = part["Fn::If"][0]
+            found |= {name} | conditions_of(template["Conditions"][name], template)
+        for item in part.values():
+            found |= conditions_of(item, template)
+    return found
+
+
+def combinations(template: dict) -> list[dict]:
+    """Parameter values such that every resource is seen under every combination of the conditions it depends on."""
+    wanted: set[frozenset[tuple[str, int]]] = set()
+    for resource in template["Resources"].values():
+        names = sorted(conditions_of(resource, template) & CHOICES.keys() | {"ShiftsTraffic"})
+        for indexes in itertools.product((0, 1), repeat=len(names)):
+            wanted.add(frozenset(zip(names, indexes)))
+    rows: list[dict[str, int]] = []
+    for combination in sorted(wanted, key=lambda combination: (-len(combination), sorted(combination))):
+        for row in rows:
+            if all(row.get(name, index) == index for name, index in combination):
+                row.update(combination)
+                break
+        else:
+            rows.append(dict(combination))
+    return [parameters(row) for row in rows]
+
+
+def parameters(row: dict[str, int]) -> dict:
+    # The authorizer first, because it has all of the required parameters.
+    values = dict(CHOICES["UsesJwt"][row.get("UsesJwt", 0)])
+    for name, choices in CHOICES.items():
+        if name != "UsesJwt" and name in row:
+            values |= choices[row[name]]
+    return values
+
+
+def test_combinations_know_every_condition(template):
+    assert template["Conditions"].keys() == CHOICES.keys() | COMBINED
+
+
+def applied(stack: cloudformation.Stack) -> dict:
+    """The template that remains when parameters and conditions are replaced by their values."""
+
+    def simplified(value):
+        match value:
+            case list():
+                return [item for item in map(simplified, value) if item is not cloudformation.NO_VALUE]
+            case {"Fn::If": [condition, yes, no]}:
+                return simplified(yes if stack._holds(condition) else no)
+            case {"Ref": "AWS::NoValue"}:
+                return cloudformation.NO_VALUE
+            case {"Ref": name} if name in stack._parameters:
+                return stack._parameters[name]
+            case {"Fn::Sub": str(text)}:
+                for name, given in stack._parameters.items():
+                    text = text.replace(f"${{{name}}}", str(given))
+                return {"Fn::Sub": text} if "${" in text else text
+            case dict():
+                items = {name: simplified(item) for name, item in value.items() if name != "Condition" or isinstance(item, dict)}
+                return {name: item for name, item in items.items() if item is not cloudformation.NO_VALUE}
+        return value
+
+    template = stack._template
+    resources = {name: r for name, r in template["Resources"].items() if stack._holds(r.get("Condition"))}
+    return {"AWSTemplateFormatVersion": template["AWSTemplateFormatVersion"], "Resources": simplified(resources)}
+
+
+def lint(template: dict, regions: list[str]) -> list[str]:
+    # W3011 wants a DeletionPolicy where there is an UpdateReplacePolicy, which SAM also sets on functions and aliases.
+    config = cfnlint.api.ManualArgs(regions=regions, ignore_checks=["W3011"])
+    return [str(match) for match in cfnlint.api.lint(json.dumps(template), config=config)]
+
+
+def test_cfn_lint_accepts_what_is_deployed(template):
+    """The linter does not expand SAM's resources, so it sees them here."""
+    made = set()
+    for values in combinations(template):
+        stack = cloudformation.Stack(template, values)
+        assert lint(applied(stack), REGIONS) == [], values
+        made |= {name for name in stack.resources if "Version" not in name}
+    assert template["Resources"].keys() <= made
+
+
+def test_cfn_lint_reports_what_is_deployed(template):
+    translated = applied(cloudformation.Stack(template, EVERYTHING))
+    (alias, *_) = [r for r in translated["Resources"].values() if r["Type"] == "AWS::Lambda::Alias"]
+    alias["Properties"]["FunctionVersio"] = alias["Properties"].pop("FunctionVersion")
+    assert any("FunctionVersio" in message for message in lint(translated, REGIONS[:1]))

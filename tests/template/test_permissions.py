@@ -26,7 +26,7 @@ DECRYPT_THE_SECRET = {
 
 
 def write_logs(name: str) -> dict:
-    # GetAtt gives a log group's ARN with `:*` behind it, for its streams; it is the one wildcard there is without tracing.
+    # GetAtt returns a log group's ARN with `:*` at its end, for its streams: the only wildcard without tracing.
     return {
         "Effect": "Allow",
         "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
@@ -35,13 +35,13 @@ def write_logs(name: str) -> dict:
 
 
 def statements(stack, function: str) -> list:
-    """All that a function's role allows, from whichever policy it comes."""
+    """All statements of a function's role."""
     role_name = stack.of_type("AWS::Lambda::Function")[f"{function}Function"]["Role"]
     assert role_name == f"${{{function}Role.Arn}}"
     role = stack.of_type("AWS::IAM::Role")[f"{function}Role"]
     policies = stack.of_type("AWS::IAM::ManagedPolicy")
     assert role.keys() <= {"AssumeRolePolicyDocument", "Description", "ManagedPolicyArns", "Policies"}
-    # A policy of AWS's would not be found here, and fail.
+    # A policy of AWS is not found here and fails.
     documents = [policies[arn.removeprefix("${").removesuffix("}")]["PolicyDocument"] for arn in role["ManagedPolicyArns"]]
     documents += [policy["PolicyDocument"] for policy in role["Policies"]]
     return [statement for document in documents for statement in document["Statement"]]
@@ -49,19 +49,19 @@ def statements(stack, function: str) -> list:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("base", [JWT_PARAMETERS, IAM_PARAMETERS], ids=["jwt", "iam"])
-def test_a_function_may_read_the_one_secret_and_write_its_own_log(deploy, base, function):
+def test_allows_reading_one_secret_and_writing_own_log(deploy, base, function):
     assert statements(deploy(base), function) == [READ_THE_SECRET, write_logs(function)]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_with_a_key_it_may_decrypt_that_secret_and_nothing_else(deploy, function):
+def test_allows_decrypting_that_secret_alone(deploy, function):
     allowed = statements(deploy(SecretKmsKeyArn=KEY_ARN), function)
     assert allowed == [READ_THE_SECRET, DECRYPT_THE_SECRET, write_logs(function)]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_with_tracing_it_may_send_traces(deploy, function):
-    """The one other `*`: X-Ray has no resources that these actions could be narrowed down to."""
+def test_allows_sending_traces_if_enabled(deploy, function):
+    """The only other `*`: X-Ray has no resources to restrict these actions to."""
     send_traces = {
         "Effect": "Allow",
         "Action": ["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
@@ -71,8 +71,8 @@ def test_with_tracing_it_may_send_traces(deploy, function):
     assert allowed == [READ_THE_SECRET, send_traces, write_logs(function)]
 
 
-def test_there_are_no_other_roles_or_policies(stack):
-    """None made by the transform either."""
+def test_creates_no_other_roles_or_policies(stack):
+    """The transform creates none either."""
     identity = {
         (name, resource["Type"]) for name, resource in stack.resources.items() if "::IAM::" in resource["Type"]
     }
@@ -83,18 +83,19 @@ def test_there_are_no_other_roles_or_policies(stack):
     }
 
 
-def test_only_lambda_takes_the_roles(stack):
+def test_only_lambda_assumes_the_roles(stack):
     for role in stack.of_type("AWS::IAM::Role").values():
         assert role["AssumeRolePolicyDocument"]["Statement"] == [
             {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
         ]
 
 
-def test_a_function_is_reachable_only_through_its_route_of_this_api(stack):
+def test_only_its_route_invokes_a_function(stack):
     assert stack.of_type("AWS::Lambda::Permission") == {
         f"{name}Permission": {
             "Action": "lambda:InvokeFunction",
-            "FunctionName": f"${{{name}Function}}",
+            # The alias alone: neither other versions nor the unpublished code.
+            "FunctionName": f"${{{name}FunctionAliaslive}}",
             "Principal": "apigateway.amazonaws.com",
             # The `*` stands for the stage; the API has one.
             "SourceArn": f"arn:aws:execute-api:eu-central-1:123456789012:${{HttpApi}}/*/POST/{path}",
@@ -103,7 +104,31 @@ def test_a_function_is_reachable_only_through_its_route_of_this_api(stack):
     }
 
 
-def test_nothing_else_invokes_a_function(stack):
-    other_ways_in = {"AWS::Lambda::Url", "AWS::Lambda::EventSourceMapping", "AWS::Events::Rule"}
-    assert other_ways_in.isdisjoint(resource["Type"] for resource in stack.resources.values())
+def test_creates_no_other_event_sources(stack):
+    event_sources = {"AWS::Lambda::Url", "AWS::Lambda::EventSourceMapping", "AWS::Events::Rule"}
+    assert event_sources.isdisjoint(resource["Type"] for resource in stack.resources.values())
     assert len(stack.of_type("AWS::ApiGatewayV2::Api")) == 1
+
+
+BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
+
+
+def test_sets_permissions_boundary_on_every_role(stack, deploy):
+    assert not [role for role in stack.of_type("AWS::IAM::Role").values() if "PermissionsBoundary" in role]
+    roles = deploy(Deployment="Canary10Percent5Minutes", PermissionsBoundary=BOUNDARY).of_type("AWS::IAM::Role")
+    assert roles.keys() == {"MintTokenRole", "CreateSourceRole", "DeploymentRole"}
+    assert {role["PermissionsBoundary"] for role in roles.values()} == {BOUNDARY}
+
+
+def test_codedeploy_may_move_the_aliases_alone(deploy):
+    role = deploy(Deployment="Canary10Percent5Minutes").of_type("AWS::IAM::Role")["DeploymentRole"]
+    assert role["AssumeRolePolicyDocument"]["Statement"] == [
+        {"Effect": "Allow", "Principal": {"Service": "codedeploy.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    ]
+    assert "ManagedPolicyArns" not in role
+    (policy,) = role["Policies"]
+    move_aliases, read_alarms = policy["PolicyDocument"]["Statement"]
+    functions = {f"${{{name}Function.Arn}}" for name in FUNCTIONS}
+    assert set(move_aliases["Action"]) == {"lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcurrencyConfig"}
+    assert set(move_aliases["Resource"]) == functions | {f"{function}:*" for function in functions}
+    assert read_alarms == {"Effect": "Allow", "Action": "cloudwatch:DescribeAlarms", "Resource": "*"}

@@ -205,6 +205,12 @@ impl<'a> Resolver<'a> {
                 content: value.content.clone(),
             }));
         }
+        // The alias that SAM makes for `AutoPublishAlias`: on this machine a function has no versions.
+        if let Some(function) = name.strip_suffix(".Alias") {
+            return self
+                .existing(function, line, place)
+                .map(|()| Some(Node::text(line, Self::function_arn(function))));
+        }
         self.existing(name, line, place)
             .map(|()| Some(Node::text(line, name)))
     }

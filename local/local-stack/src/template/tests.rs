@@ -171,6 +171,13 @@ fn a_routes_own_settings_win_over_the_stages() {
 }
 
 #[test]
+fn reads_integration_of_function_alias() {
+    let with_alias = TEMPLATE.replace("!GetAtt Function.Arn", "!Ref Function.Alias");
+    assert_ne!(with_alias, TEMPLATE);
+    assert_eq!(read(&with_alias).api, read(TEMPLATE).api);
+}
+
+#[test]
 fn a_functions_own_settings_win_over_globals() {
     let function = &read(TEMPLATE).functions["mint-token"];
     assert_eq!(function.timeout, Duration::from_secs(28));
