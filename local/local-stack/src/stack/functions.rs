@@ -161,13 +161,21 @@ fn port_of(endpoint: &str) -> Option<&str> {
         .map(|(_, port)| port)
 }
 
+/// An API Gateway event without an authorizer, with the fields that the functions require.
+const ANONYMOUS_CALL: &str = r#"{
+    "version": "2.0",
+    "headers": {},
+    "isBase64Encoded": false,
+    "requestContext": {"http": {"method": "POST"}}
+}"#;
+
 /// Calls a function as nobody, which it has to answer with a 401, once `cargo lambda watch` has started it.
 async fn first_answer(name: &str, endpoint: &str) -> Result<(), String> {
     let since = Instant::now();
     let answer = loop {
         let request = Request::post(endpoint)
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::from(r#"{"version": "2.0"}"#))
+            .body(Full::from(ANONYMOUS_CALL))
             .map_err(|error| error.to_string())?;
         match Client::new().call(request, FIRST_ANSWER).await {
             Ok(answer) => break answer,
