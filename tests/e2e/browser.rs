@@ -11,12 +11,10 @@ mod vendor_script;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use airbyte_sim::{Airbyte, CannedResponse, Fault, FaultKind, Options, Route};
-use e2e::{Browser, Config, FAKER, POSTGRES, Site, eventually};
+use e2e::{Browser, Config, FAKER, POSTGRES, Site, eventually, requests};
 use fantoccini::key::Key;
 use serde_json::{Value, json};
 use uuid::Uuid;
-
-use crate::exchange::{WIDGET_TOKEN, calls};
 
 const WIDGET: &str = "dialog iframe";
 const CONNECT: &str = "#source-form button.primary";
@@ -79,7 +77,7 @@ fn allowed_origins(airbyte: &Airbyte) -> Vec<String> {
             .unwrap_or_default()
             .to_owned()
     };
-    calls(airbyte, WIDGET_TOKEN)
+    requests(airbyte, Route::WidgetToken)
         .iter()
         .map(|exchange| origin(exchange.json().unwrap()))
         .collect()
@@ -204,7 +202,7 @@ async fn renews_token_of_open_widget() {
     let browser = Browser::open().await;
     sign_in(&browser, site.page(), "alice").await;
     open_widget(&browser).await;
-    let first_minted = calls(&site.airbyte, WIDGET_TOKEN)[0].at;
+    let first_minted = requests(&site.airbyte, Route::WidgetToken)[0].at;
     let first_ends = UNIX_EPOCH + Duration::from_millis(first_minted) + lifetime;
 
     eventually("the first token's end", || SystemTime::now() > first_ends).await;
@@ -212,7 +210,7 @@ async fn renews_token_of_open_widget() {
     // The page inside has the expired token still: Airbyte rejects it, and the page asks for the newest one.
     let id = create_in_widget(&browser).await;
     assert_eq!(site.airbyte.sources()[0].id.to_string(), id);
-    let minted = calls(&site.airbyte, WIDGET_TOKEN);
+    let minted = requests(&site.airbyte, Route::WidgetToken);
     assert!(minted.len() > 1, "the token was not renewed");
     let renewed = UNIX_EPOCH + Duration::from_millis(minted[1].at);
     assert!(renewed < first_ends, "the token was renewed after its end");
@@ -231,11 +229,11 @@ async fn stops_renewal_when_widget_closes() {
     browser.click("#close").await;
     browser.leave_frame().await;
     browser.wait_for_text("#events", CLOSED).await;
-    let minted = calls(&site.airbyte, WIDGET_TOKEN).len();
+    let minted = requests(&site.airbyte, Route::WidgetToken).len();
 
     let end = SystemTime::now() + Duration::from_secs(4);
     eventually("the token's end", || SystemTime::now() > end).await;
-    assert_eq!(calls(&site.airbyte, WIDGET_TOKEN).len(), minted);
+    assert_eq!(requests(&site.airbyte, Route::WidgetToken).len(), minted);
 }
 
 #[tokio::test]
@@ -497,7 +495,7 @@ async fn marks_button_busy_while_request_is_pending() {
     browser.screenshots("loading").await;
     browser.element(WIDGET).await;
     assert_eq!(
-        calls(&site.airbyte, WIDGET_TOKEN).len(),
+        requests(&site.airbyte, Route::WidgetToken).len(),
         1,
         "the second click did nothing"
     );

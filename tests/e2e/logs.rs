@@ -253,8 +253,9 @@ async fn logs_requests_at_every_level() {
 async fn rejects_invalid_log_level() {
     let env = TestEnv::new().await;
     for name in ["RUST_LOG", "AWS_LAMBDA_LOG_LEVEL"] {
+        let _case = case(name);
         let config = env.config().with(name, "loud");
-        let exit = Function::expect_exit(Binary::MintToken, &config, name).await;
+        let exit = Function::expect_exit(Binary::MintToken, &config).await;
         assert!(!exit.status.success(), "{exit}");
         assert_eq!(exit.lines().len(), 1, "{exit}");
         assert!(exit.lines()[0].contains(name), "{exit}");

@@ -13,7 +13,6 @@ mod cargo_lambda;
 mod create_source;
 mod credential;
 mod errors;
-mod exchange;
 mod faults;
 mod hostile;
 mod logs;

@@ -334,8 +334,9 @@ async fn withholds_invalid_configuration_values() {
         "SECRET_TTL_SECONDS",
         "RUST_LOG",
     ] {
+        let _case = case(name);
         let config = config(&env).with(name, ORGANIZATION_TOKEN);
-        let exit = Function::expect_exit(Binary::MintToken, &config, name).await;
+        let exit = Function::expect_exit(Binary::MintToken, &config).await;
         Secrets::new().expect_absent("the output", &exit.to_string());
         Secrets::new().expect_absent("the init error", &exit.init_errors.concat());
     }

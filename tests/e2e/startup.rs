@@ -94,8 +94,7 @@ async fn names_missing_or_invalid_variable_in_one_line() {
     for binary in Binary::ALL {
         for (name, values) in INVALID {
             for value in values {
-                let case_name = format!("{name}={value:?}");
-                let _case = case(&case_name);
+                let _case = case(format_args!("{name}={value:?}"));
                 let mut config = match value {
                     Some(value) => env.config().with(name, value),
                     None => env.config().without(name),
@@ -103,7 +102,7 @@ async fn names_missing_or_invalid_variable_in_one_line() {
                 if name == "AWS_REGION" {
                     config = config.without("AWS_DEFAULT_REGION");
                 }
-                let exit = Function::expect_exit(binary, &config, &case_name).await;
+                let exit = Function::expect_exit(binary, &config).await;
                 assert!(expect_one_line(&exit).contains(name), "{exit}");
             }
         }
@@ -120,7 +119,7 @@ async fn reports_all_invalid_variables_in_one_line() {
         .with("AIRBYTE_ORGANIZATION_ID", "x")
         .with("SECRET_TTL_SECONDS", "x");
 
-    let exit = Function::expect_exit(Binary::MintToken, &config, "invalid variables").await;
+    let exit = Function::expect_exit(Binary::MintToken, &config).await;
 
     let line = expect_one_line(&exit);
     for name in [
@@ -142,8 +141,9 @@ async fn withholds_value_in_wrong_variable() {
         "AIRBYTE_API_URL",
         "SECRET_TTL_SECONDS",
     ] {
+        let _case = case(name);
         let config = env.config().with(name, canary);
-        let exit = Function::expect_exit(Binary::MintToken, &config, name).await;
+        let exit = Function::expect_exit(Binary::MintToken, &config).await;
         assert!(expect_one_line(&exit).contains(name), "{exit}");
         assert!(!exit.to_string().contains(canary), "{exit}");
         assert!(!exit.init_errors.concat().contains(canary), "{exit:?}");

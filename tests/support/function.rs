@@ -82,21 +82,13 @@ impl Function {
         }
     }
 
-    /// Starts the function and waits until it requests its first event, or exits.
-    ///
-    /// # Panics
-    /// If it does neither within Lambda's init phase.
-    pub async fn try_start(binary: Binary, config: &Config) -> Result<Function, Exit> {
-        Self::try_start_program(&binary.path(), config).await
-    }
-
     /// Starts the function and expects it to exit during init.
     ///
     /// # Panics
-    /// If it starts; `case` is part of the message.
-    pub async fn expect_exit(binary: Binary, config: &Config, case: &str) -> Exit {
-        match Self::try_start(binary, config).await {
-            Ok(_) => panic!("{} starts with {case}", binary.name()),
+    /// If it starts, or exceeds the timeout of Lambda's init phase.
+    pub async fn expect_exit(binary: Binary, config: &Config) -> Exit {
+        match Self::try_start_program(&binary.path(), config).await {
+            Ok(_) => panic!("{} starts with an invalid configuration", binary.name()),
             Err(exit) => exit,
         }
     }

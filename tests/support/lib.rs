@@ -52,5 +52,5 @@ pub use response::{FieldError, Problem, Response};
 pub use secret::Secret;
 pub use secrets_manager::{AwsRequest, SecretsManager};
 pub use site::Site;
-pub use test_env::TestEnv;
+pub use test_env::{TestEnv, requests};
 pub use wait::eventually;

@@ -122,9 +122,7 @@ impl TestEnv {
     /// Returns the requests on a route of Airbyte since the log was cleared, oldest first.
     #[must_use]
     pub fn requests(&self, route: Route) -> Vec<Exchange> {
-        let mut requests = self.airbyte.requests();
-        requests.retain(|exchange| route.covers(&exchange.method, &exchange.path));
-        requests
+        requests(&self.airbyte, route)
     }
 
     /// Returns the workspace of a user.
@@ -137,4 +135,12 @@ impl TestEnv {
             .workspace_of(Config::ORGANIZATION_ID, user)
             .unwrap_or_else(|| panic!("{user} has no workspace"))
     }
+}
+
+/// Returns the requests on a route of the simulator since the log was cleared, oldest first.
+#[must_use]
+pub fn requests(airbyte: &Airbyte, route: Route) -> Vec<Exchange> {
+    let mut requests = airbyte.requests();
+    requests.retain(|exchange| route.covers(&exchange.method, &exchange.path));
+    requests
 }

@@ -163,9 +163,9 @@ fn redacts_error_bodies_in_linear_time() {
         }),
     ];
     for (case, pair) in cases {
-        assert_linear(case, BODY_BYTES, pair, |(sent, answer)| {
+        assert_linear(case, BODY_BYTES, pair, |(sent, response)| {
             let sent = serde_json::from_str(sent).unwrap();
-            black_box(Rejection::parse(answer.as_bytes()).redact(sent, &"token".into()));
+            black_box(Rejection::parse(response.as_bytes()).redact(sent, &"token".into()));
         });
     }
 }

@@ -3,11 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use airbyte_sim::{CannedResponse, Fault, FaultKind, Options, Route};
-use e2e::{Browser, Site, build_react_example, eventually};
+use e2e::{Browser, Site, build_react_example, eventually, requests};
 use serde_json::{Value, json};
 
 use super::{WIDGET, create_in_widget, open_widget};
-use crate::exchange::{WIDGET_TOKEN, calls};
 
 const SOURCES: &str = "ul[aria-label='Connected sources']";
 
@@ -41,7 +40,7 @@ async fn connects_source_in_react_example() {
     browser.wait_for_text(SOURCES, &id).await;
     browser.wait_until_gone("dialog").await;
     assert_eq!(site.airbyte.sources()[0].id.to_string(), id);
-    assert_eq!(calls(&site.airbyte, WIDGET_TOKEN).len(), 1);
+    assert_eq!(requests(&site.airbyte, Route::WidgetToken).len(), 1);
     browser.screenshots("react").await;
     // It opens again.
     open_widget(&browser).await;
@@ -66,10 +65,10 @@ async fn closes_widget_when_component_unmounts() {
     browser.run(sign_out, Value::Null).await.unwrap();
 
     browser.wait_until_gone("dialog").await;
-    let minted = calls(&site.airbyte, WIDGET_TOKEN).len();
+    let minted = requests(&site.airbyte, Route::WidgetToken).len();
     let end = SystemTime::now() + Duration::from_secs(4);
     eventually("the token's end", || SystemTime::now() > end).await;
-    assert_eq!(calls(&site.airbyte, WIDGET_TOKEN).len(), minted);
+    assert_eq!(requests(&site.airbyte, Route::WidgetToken).len(), minted);
     assert_eq!(console(&browser).await, [""; 0]);
 }
 
