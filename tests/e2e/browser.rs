@@ -382,8 +382,8 @@ async fn blocks_page_on_unlisted_origin() {
         const attempt = ([path, options]) => fetch(apiUrl + path, { method: 'POST', ...options })
             .then(({ status }) => status, (error) => error.name);
         return Promise.all(requests.map(attempt));";
-    let answers = browser.run(attempts, e2e::faker_source()).await;
-    assert_eq!(answers, Ok(json!(vec!["TypeError"; 6])));
+    let results = browser.run(attempts, e2e::faker_source()).await;
+    assert_eq!(results, Ok(json!(vec!["TypeError"; 6])));
     assert!(
         site.airbyte.requests().is_empty(),
         "nothing reached Airbyte"
@@ -410,7 +410,7 @@ async fn lets_allowed_page_read_every_kind_of_error() {
             await error(create('no UUID', [])),
             await error(create(args, { count: 'many' })),
         ];";
-    let answers = browser.run(attempts, json!(FAKER)).await;
+    let results = browser.run(attempts, json!(FAKER)).await;
     let expected = json!([
         ["ProblemError", 401, "unauthenticated", []],
         [
@@ -426,7 +426,7 @@ async fn lets_allowed_page_read_every_kind_of_error() {
             ["/connection_configuration/count"]
         ],
     ]);
-    assert_eq!(answers, Ok(expected));
+    assert_eq!(results, Ok(expected));
 }
 
 #[tokio::test]
