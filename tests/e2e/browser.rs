@@ -167,6 +167,31 @@ async fn stores_and_prints_nothing_under_strict_policy() {
 }
 
 #[tokio::test]
+async fn fills_phone_and_reduces_motion() {
+    let site = Site::start().await;
+    let browser = Browser::open().await;
+    sign_in(&browser, site.page(), "alice").await;
+    browser.emulate_phone(true).await;
+    open_widget(&browser).await;
+    browser.leave_frame().await;
+
+    let layout =
+        "const { x, y, width, height } = document.querySelector('dialog').getBoundingClientRect();
+        return [x, y, width - innerWidth, height - innerHeight]";
+    assert_eq!(
+        browser.run(layout, Value::Null).await,
+        Ok(json!([0, 0, 0, 0]))
+    );
+    let animation = "return getComputedStyle(document.querySelector('dialog')).animationName";
+    assert_eq!(browser.run(animation, Value::Null).await, Ok(json!("none")));
+    browser.emulate_phone(false).await;
+    assert_eq!(
+        browser.run(animation, Value::Null).await,
+        Ok(json!("airbyte-embedded"))
+    );
+}
+
+#[tokio::test]
 async fn ignores_token_requests_of_other_windows() {
     let site = Site::start().await;
     let browser = Browser::open().await;

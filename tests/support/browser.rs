@@ -282,6 +282,18 @@ impl Browser {
             .await;
     }
 
+    /// Makes the browser a phone, whose user prefers reduced motion or does not.
+    pub async fn emulate_phone(&self, reduced_motion: bool) {
+        self.emulate(390, 844, "light").await;
+        let value = if reduced_motion {
+            "reduce"
+        } else {
+            "no-preference"
+        };
+        let media = json!({ "features": [{ "name": "prefers-reduced-motion", "value": value }] });
+        self.devtools("Emulation.setEmulatedMedia", media).await;
+    }
+
     /// Inspects the page with axe-core, without the frames in it, which are other pages.
     async fn expect_accessible(&self, state: &str) {
         // A color that is half-way through a transition is not one that anyone reads.
