@@ -33,7 +33,7 @@ export class ProblemError extends Error {
 
 /**
  * No response: offline, a lost connection, a timeout, or a response that the browser withheld because the API does not allow this
- * page's origin. A browser does not tell a page which.
+ * page's origin. A browser does not show a page which.
  */
 export class NetworkError extends Error {
   name = "NetworkError";
@@ -82,7 +82,7 @@ export function createClient({ apiUrl, getAccessToken, idempotencyKeys, fetch = 
     const until = [AbortSignal.timeout(TIMEOUT), signal].filter((one) => !!one);
     let response, text;
     try {
-      // The access token says who calls: no cookies are needed, and none are sent.
+      // No cookies, because the access token authenticates the caller.
       response = await fetch(base + path, {
         method: "POST",
         headers,

@@ -35,7 +35,7 @@ export async function openWidget({ client, signal, onEvent, onToken, onError, on
   let isAsked = false;
   /** The token that it got last. @type {EmbeddedToken | undefined} */
   let given;
-  const answer = () => {
+  const respond = () => {
     if (!isAsked) return;
     isAsked = false;
     given = token;
@@ -43,7 +43,7 @@ export async function openWidget({ client, signal, onEvent, onToken, onError, on
   };
   const updateToken = (/** @type {EmbeddedToken} */ renewed) => {
     token = renewed;
-    answer();
+    respond();
   };
 
   const renewal = startRenewal(client, token, {
@@ -71,7 +71,7 @@ export async function openWidget({ client, signal, onEvent, onToken, onError, on
       if (data === "auth_token_request") {
         isAsked = true;
         // It asks again for a token that it has: Airbyte rejected that one.
-        if (!renewal.demand(given === token)) answer();
+        if (!renewal.demand(given === token)) respond();
       } else if (data === "CLOSE_DIALOG") close();
       else if (typeof data?.type === "string") onEvent?.(normalizeEvent(data));
     },

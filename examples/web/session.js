@@ -47,7 +47,7 @@ export async function signIn(issuerUrl, user) {
 
 /**
  * Returns the lifetime of a JWT in milliseconds: the difference of two times of the issuer's, because this computer's
- * clock may be wrong. Not verified: it only says when to get another one.
+ * clock may be wrong. Not verified: it only schedules the next sign-in.
  *
  * @param {string} jwt
  */

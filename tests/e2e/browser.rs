@@ -165,6 +165,31 @@ async fn stores_and_prints_nothing_under_strict_policy() {
 }
 
 #[tokio::test]
+async fn fills_phone_and_reduces_motion() {
+    let site = Site::start().await;
+    let browser = Browser::open().await;
+    sign_in(&browser, site.page(), "alice").await;
+    browser.emulate_phone(true).await;
+    open_widget(&browser).await;
+    browser.leave_frame().await;
+
+    let layout =
+        "const { x, y, width, height } = document.querySelector('dialog').getBoundingClientRect();
+        return [x, y, width - innerWidth, height - innerHeight]";
+    assert_eq!(
+        browser.run(layout, Value::Null).await,
+        Ok(json!([0, 0, 0, 0]))
+    );
+    let animation = "return getComputedStyle(document.querySelector('dialog')).animationName";
+    assert_eq!(browser.run(animation, Value::Null).await, Ok(json!("none")));
+    browser.emulate_phone(false).await;
+    assert_eq!(
+        browser.run(animation, Value::Null).await,
+        Ok(json!("airbyte-embedded"))
+    );
+}
+
+#[tokio::test]
 async fn ignores_token_requests_of_other_windows() {
     let site = Site::start().await;
     let browser = Browser::open().await;
@@ -380,8 +405,8 @@ async fn blocks_page_on_unlisted_origin() {
         const attempt = ([path, options]) => fetch(apiUrl + path, { method: 'POST', ...options })
             .then(({ status }) => status, (error) => error.name);
         return Promise.all(requests.map(attempt));";
-    let answers = browser.run(attempts, e2e::faker_source()).await;
-    assert_eq!(answers, Ok(json!(vec!["TypeError"; 6])));
+    let results = browser.run(attempts, e2e::faker_source()).await;
+    assert_eq!(results, Ok(json!(vec!["TypeError"; 6])));
     assert!(
         site.airbyte.requests().is_empty(),
         "nothing reached Airbyte"
@@ -408,7 +433,7 @@ async fn lets_allowed_page_read_every_kind_of_error() {
             await error(create('no UUID', [])),
             await error(create(args, { count: 'many' })),
         ];";
-    let answers = browser.run(attempts, json!(FAKER)).await;
+    let results = browser.run(attempts, json!(FAKER)).await;
     let expected = json!([
         ["ProblemError", 401, "unauthenticated", []],
         [
@@ -424,7 +449,7 @@ async fn lets_allowed_page_read_every_kind_of_error() {
             ["/connection_configuration/count"]
         ],
     ]);
-    assert_eq!(answers, Ok(expected));
+    assert_eq!(results, Ok(expected));
 }
 
 #[tokio::test]

@@ -20,10 +20,10 @@ use url::Url;
 use crate::chromedriver::{Chromedriver, WHAT_TO_INSTALL};
 use crate::npm::axe;
 
-/// How long something that is bound to show up on a page may take on a busy machine.
-const BOUND: Duration = Duration::from_secs(20);
+/// Timeout of everything that a test expects to appear on a page, on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The first three keep Chromium working as root and in containers; those after `--headless` keep it from calling home.
+/// The first three keep Chromium working as root and in containers; those after `--headless` keep it off the network.
 const ARGUMENTS: [&str; 10] = [
     "--no-sandbox",
     "--disable-gpu",
@@ -38,7 +38,7 @@ const ARGUMENTS: [&str; 10] = [
     "--remote-debugging-pipe",
 ];
 
-/// A browser with one tab and an empty profile. It ends with its owner.
+/// A browser with one tab and an empty profile. It ends when dropped.
 pub struct Browser {
     client: Client,
     session: String,
@@ -51,7 +51,7 @@ impl Browser {
     /// Starts a browser.
     ///
     /// # Panics
-    /// When Chromium or its driver is missing; the message says what to install.
+    /// When Chromium or its driver is missing; the message lists what to install.
     pub async fn open() -> Browser {
         let profile = tempfile::tempdir().expect("a temporary folder");
         let chromedriver = Chromedriver::start(&profile).await;
@@ -62,7 +62,7 @@ impl Browser {
         ));
         let capabilities = json!({
             "browserName": "chrome",
-            "timeouts": { "script": BOUND.as_millis() },
+            "timeouts": { "script": TIMEOUT.as_millis() },
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         });
@@ -112,10 +112,13 @@ impl Browser {
     /// # Panics
     /// When it does not in time; the message has the page's text.
     pub async fn wait_for_text(&self, selector: &str, text: &str) {
-        self.poll(&format!("{selector} does not say {text:?}"), async || {
-            let said = self.displayed(selector).await?.text().await.ok()?;
-            said.contains(text).then_some(())
-        })
+        self.poll(
+            &format!("{selector} does not contain {text:?}"),
+            async || {
+                let shown = self.displayed(selector).await?.text().await.ok()?;
+                shown.contains(text).then_some(())
+            },
+        )
         .await;
     }
 
@@ -190,7 +193,7 @@ impl Browser {
         left.expect("there is a page");
     }
 
-    /// Runs the body of an async function in the page, with `args` in scope, and gives what it returns, or throws.
+    /// Runs the body of an async function in the page, with `args` in scope, and returns its result or its error.
     pub async fn run(&self, body: &str, args: Value) -> Result<Value, String> {
         // Not by way of `new Function`, which the page's Content-Security-Policy forbids.
         let script = format!(
@@ -198,17 +201,17 @@ impl Browser {
             (async () => {{ {body}
             }})().then((value) => done({{ value }}), (error) => done({{ error: String(error) }}));"
         );
-        let answer = self.client.execute_async(&script, vec![args]).await;
-        let answer = answer.expect("a script that ends");
-        match answer.get("error") {
+        let result = self.client.execute_async(&script, vec![args]).await;
+        let result = result.expect("a script that ends");
+        match result.get("error") {
             Some(error) => Err(error.as_str().unwrap_or_default().to_owned()),
-            None => Ok(answer["value"].clone()),
+            None => Ok(result["value"].clone()),
         }
     }
 
     /// Cuts the browser off from every network, loopback included, or connects it again.
     pub async fn set_offline(&self, offline: bool) {
-        // Without the first, only what `navigator.onLine` says is changed.
+        // Without the first, only `navigator.onLine` changes.
         self.devtools("Network.enable", json!({})).await;
         let unlimited = -1;
         let conditions = json!({
@@ -222,7 +225,7 @@ impl Browser {
     }
 
     /// What the page, and the browser on its account, wrote to the console since the last call; without the lines that
-    /// the browser writes for every answer with an error status and every request that failed.
+    /// the browser writes for every response with an error status and every failed request.
     pub async fn console(&self) -> Vec<String> {
         let entries = self
             .command("se/log", json!({ "type": "browser" }))
@@ -240,10 +243,13 @@ impl Browser {
     /// # Panics
     /// When nothing does in time; the message has the page's text.
     pub async fn wait_for_console(&self, text: &str) {
-        self.poll(&format!("the console does not say {text:?}"), async || {
-            let lines = self.console().await;
-            lines.iter().any(|line| line.contains(text)).then_some(())
-        })
+        self.poll(
+            &format!("the console does not contain {text:?}"),
+            async || {
+                let lines = self.console().await;
+                lines.iter().any(|line| line.contains(text)).then_some(())
+            },
+        )
         .await;
     }
 
@@ -274,6 +280,18 @@ impl Browser {
         }
         self.devtools("Emulation.clearDeviceMetricsOverride", json!({}))
             .await;
+    }
+
+    /// Makes the browser a phone, whose user prefers reduced motion or does not.
+    pub async fn emulate_phone(&self, reduced_motion: bool) {
+        self.emulate(390, 844, "light").await;
+        let value = if reduced_motion {
+            "reduce"
+        } else {
+            "no-preference"
+        };
+        let media = json!({ "features": [{ "name": "prefers-reduced-motion", "value": value }] });
+        self.devtools("Emulation.setEmulatedMedia", media).await;
     }
 
     /// Inspects the page with axe-core, without the frames in it, which are other pages.
@@ -320,13 +338,13 @@ impl Browser {
             if let Some(found) = look().await {
                 return found;
             }
-            if started.elapsed() > BOUND {
+            if started.elapsed() > TIMEOUT {
                 let text = self
                     .run("return document.body.innerText", Value::Null)
                     .await;
                 let text = text.map(|text| text.as_str().unwrap_or_default().to_owned());
                 panic!(
-                    "{otherwise} after {BOUND:?}; the page says:\n{}",
+                    "{otherwise} after {TIMEOUT:?}; the text of the page:\n{}",
                     text.unwrap_or_else(|error| error)
                 );
             }
@@ -375,7 +393,7 @@ impl WebDriverCompatibleCommand for Command {
     }
 }
 
-/// `target/screenshots`, in whatever folder cargo builds into.
+/// Returns `screenshots` in cargo's target directory.
 fn screenshot_folder() -> PathBuf {
     let test = std::env::current_exe().expect("a running program has a path");
     // target/PROFILE/deps/e2e-HASH

@@ -14,8 +14,8 @@ pub(crate) const WHAT_TO_INSTALL: &str = "the browser tests need Chromium and it
     Debian `apt-get install chromium chromium-driver`, elsewhere Chrome or Chromium and the \
     chromedriver of the same version on the PATH";
 
-/// How long it may take to start, and to end a session.
-const BOUND: Duration = Duration::from_secs(30);
+/// Timeout of its start, and of ending a session.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running driver. It ends when its standard input closes: with its owner, or with the test process, however that
 /// ends.
@@ -28,7 +28,7 @@ impl Chromedriver {
     /// Starts a driver on a port that it picks itself. What it and Chromium leave behind is put into `folder`.
     ///
     /// # Panics
-    /// When it is missing or does not start; the message says what to install.
+    /// When it is missing or does not start; the message lists what to install.
     pub(crate) async fn start(folder: &TempDir) -> Self {
         // It picks a port that is free for IPv6, and ends where the same port turns out to be in use for IPv4.
         const PORT_IN_USE: &str = "port not available";
@@ -36,14 +36,16 @@ impl Chromedriver {
         for _ in 0..TRIES {
             match Self::try_to_start(folder).await {
                 Ok(started) => return started,
-                Err(said) if said.contains(PORT_IN_USE) => {}
-                Err(said) => panic!("chromedriver cannot be started: {said}\n{WHAT_TO_INSTALL}"),
+                Err(output) if output.contains(PORT_IN_USE) => {}
+                Err(output) => {
+                    panic!("chromedriver cannot be started: {output}\n{WHAT_TO_INSTALL}")
+                }
             }
         }
         panic!("chromedriver found no port that is free for IPv4 and IPv6 in {TRIES} tries");
     }
 
-    /// The error is what it said before it ended.
+    /// The error is its output before it ended.
     async fn try_to_start(folder: &TempDir) -> Result<Self, String> {
         // The shell closes its own output, which thus ends with the driver.
         const SCRIPT: &str =
@@ -58,18 +60,18 @@ impl Chromedriver {
             .spawn()
             .expect("a shell");
         let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
-        let mut said = Vec::new();
-        let port = timeout(BOUND, async {
+        let mut output = Vec::new();
+        let port = timeout(TIMEOUT, async {
             while let Ok(Some(line)) = lines.next_line().await {
                 if let Some((_, port)) = line.trim_end_matches('.').split_once(STARTED) {
                     return port.parse().ok();
                 }
-                said.push(line);
+                output.push(line);
             }
             None
         });
         let port: Option<u16> = port.await.ok().flatten();
-        let port = port.ok_or_else(|| said.join("\n"))?;
+        let port = port.ok_or_else(|| output.join("\n"))?;
         Ok(Chromedriver {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             _process: process,
@@ -84,13 +86,13 @@ impl Chromedriver {
     /// Closes a session, and waits until its browser has ended. It blocks, for use where a value is dropped.
     pub(crate) fn end(&self, session: &str) -> io::Result<()> {
         let mut connection = TcpStream::connect(self.address)?;
-        connection.set_read_timeout(Some(BOUND))?;
+        connection.set_read_timeout(Some(TIMEOUT))?;
         let host = self.address;
         write!(
             connection,
             "DELETE /session/{session} HTTP/1.1\r\nhost: {host}\r\n\r\n"
         )?;
-        // The first bytes of the answer will do: it is not sent before the browser has ended.
+        // The first bytes of the response suffice: it is not sent before the browser has ended.
         connection.read(&mut [0; 512]).map(drop)
     }
 }

@@ -51,7 +51,7 @@ def package(tmp_path_factory):
     return archive
 
 
-def test_packs_modules_types_and_licenses_only(package):
+def test_packs_modules_types_and_licenses(package):
     with tarfile.open(package) as archive:
         assert {name.removeprefix("package/") for name in archive.getnames()} == PACKED
 
@@ -65,11 +65,11 @@ def test_exports_name_packed_files():
 
 
 @pytest.mark.parametrize("name", ["LICENSE-MIT", "LICENSE-APACHE"])
-def test_licenses_are_those_of_the_project(name):
+def test_licenses_match_project(name):
     assert (CLIENT / name).read_bytes() == (REPOSITORY / name).read_bytes()
 
 
-def test_a_strict_consumer_compiles_against_the_packed_types(package, tmp_path):
+def test_strict_consumer_compiles(package, tmp_path):
     modules = tmp_path / "node_modules"
     modules.mkdir()
     with tarfile.open(package) as archive:
@@ -81,6 +81,17 @@ def test_a_strict_consumer_compiles_against_the_packed_types(package, tmp_path):
     compiler = CLIENT / "node_modules/.bin/tsc"
     options = "--strict --noEmit --module nodenext --target es2022 --lib es2023,dom,dom.iterable --jsx react-jsx --types react"
     node(compiler, *options.split(), "consumer.tsx", cwd=tmp_path)
+
+
+def test_demo_page_has_no_type_errors(tmp_path):
+    page = shutil.copytree(REPOSITORY / "examples/web", tmp_path / "page")
+    modules = page / "airbyte-embedded-web"
+    modules.mkdir()
+    for module in set(MODULES) - {"react"}:
+        shutil.copy(CLIENT / f"{module}.js", modules)
+    compiler = CLIENT / "node_modules/.bin/tsc"
+    options = "--allowJs --checkJs --strict --noEmit --module esnext --moduleResolution bundler --target es2022"
+    node(compiler, *options.split(), "--lib", "es2023,dom,dom.iterable", "--types", "", *page.glob("*.js"), cwd=page)
 
 
 def size(entry):
@@ -95,7 +106,7 @@ def test_is_small(name):
     assert size(entry) <= limit
 
 
-def test_readme_states_the_sizes():
+def test_readme_states_sizes():
     text = (CLIENT / "README.md").read_text(encoding="utf-8")
     stated = [float(number) for number in re.findall(r"([\d.]+) KiB", text)][:2]
     measured = [size(entry) / 1024 for entry, _ in SIZES.values()]
@@ -103,13 +114,13 @@ def test_readme_states_the_sizes():
     assert stated == pytest.approx(measured, abs=0.15)
 
 
-def test_the_react_example_builds_for_production():
+def test_react_example_builds_for_production():
     node("npm", "run", "build", cwd=EXAMPLE)
     assert "development" not in (EXAMPLE / "dist/main.js").read_text(encoding="utf-8")[:200]
 
 
 @pytest.mark.parametrize("folder", [CLIENT, EXAMPLE], ids=["client", "example"])
-def test_lock_files_pin_every_package_and_name_no_host(folder):
+def test_lock_file_pins_packages_and_names_no_host(folder):
     manifest = json.loads((folder / "package.json").read_text(encoding="utf-8"))
     for kind in ("dependencies", "devDependencies"):
         for name, version in manifest.get(kind, {}).items():

@@ -11,13 +11,13 @@ CHART = "docs/images/bench.svg"
 MAX_BYTES = 150 * 1024
 
 
-def test_screenshots_are_small_images_in_both_schemes():
+def test_screenshots_are_small_in_both_schemes():
     images = [(REPOSITORY / path).read_bytes() for path in SCREENSHOTS]
     assert all(image.startswith(b"\x89PNG\r\n\x1a\n") for image in images)
     assert sum(map(len, images)) < MAX_BYTES
 
 
-def test_readme_shows_the_screenshot_of_the_readers_scheme():
+def test_readme_shows_screenshot_of_readers_scheme():
     [picture] = re.findall(r"<picture>.*?</picture>", README, re.DOTALL)
     light, dark = SCREENSHOTS
     assert re.search(rf'<source media="\(prefers-color-scheme: dark\)" srcset="{dark}">', picture)
@@ -25,7 +25,7 @@ def test_readme_shows_the_screenshot_of_the_readers_scheme():
     assert alternative
 
 
-def test_chart_is_an_image_with_a_description():
+def test_chart_has_description():
     chart = ElementTree.parse(REPOSITORY / CHART).getroot()
     assert chart.tag == "{http://www.w3.org/2000/svg}svg"
     assert chart.findtext("{http://www.w3.org/2000/svg}title")

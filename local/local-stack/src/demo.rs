@@ -84,7 +84,7 @@ impl Demo {
         format!("http://{}", self.server.address())
     }
 
-    /// Tells the page where everything is. Only the first call counts.
+    /// Sets the page's configuration. Only the first call counts.
     ///
     /// # Errors
     /// If one of the addresses is not a URL.
@@ -194,19 +194,19 @@ mod tests {
         let url = demo.url();
 
         let get = async |path: &str| {
-            let answer = Client::new()
+            let response = Client::new()
                 .get(&format!("{url}{path}"), Duration::from_secs(10))
                 .await
                 .unwrap();
             let header = |name| {
-                answer
+                response
                     .headers()
                     .get(name)
                     .map(|value| value.to_str().unwrap().to_owned())
             };
-            let body = String::from_utf8(answer.body().to_vec()).unwrap();
+            let body = String::from_utf8(response.body().to_vec()).unwrap();
             (
-                answer.status().as_u16(),
+                response.status().as_u16(),
                 header(header::CONTENT_TYPE),
                 header(header::CACHE_CONTROL),
                 body,

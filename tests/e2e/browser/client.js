@@ -319,9 +319,9 @@ const checks = {
       const { client, requests } = network();
       const error = rejection(client.createSource({ templateId: "t", configuration: {} }));
       await settled();
-      await requests[0].respond(Number(status), { message: "Said so" }, { "content-type": "application/json" });
+      await requests[0].respond(Number(status), { message: "Message" }, { "content-type": "application/json" });
       const { status: shown, type: kind, action: advice, title, detail, errors } = await error;
-      equal([shown, kind, advice, title, detail, errors], [Number(status), type, action, "Said so", "Said so", []]);
+      equal([shown, kind, advice, title, detail, errors], [Number(status), type, action, "Message", "Message", []]);
     }
   },
 

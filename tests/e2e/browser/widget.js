@@ -1,4 +1,4 @@
-// Checks of the widget host, with a page inside that the checks speak for.
+// Checks of the widget host, with a page inside that the checks simulate.
 
 const { openWidget } = await import("/airbyte-embedded-web/widget.js");
 
@@ -6,12 +6,12 @@ const WIDGET_URL = `${args.airbyteUrl}/embedded-widget?workspaceId=w&allowedOrig
 const ORIGIN = new URL(args.airbyteUrl).origin;
 
 /**
- * A widget whose mints get `results` in turn: tokens by name and lifetime, or errors. `say` speaks for the page inside,
- * and `heard` has what it was sent.
+ * A widget whose mints get `results` in turn: tokens by name and lifetime, or errors. `send` sends a message of the page inside,
+ * and `received` has the messages that it got.
  */
 async function withWidget(results, check, options = {}) {
   await withClock(options.clock, async (clock) => {
-    const seen = { mints: 0, heard: [], events: [], tokens: [], errors: [], closed: 0 };
+    const seen = { mints: 0, received: [], events: [], tokens: [], errors: [], closed: 0 };
     const client = {
       async mintToken() {
         seen.mints += 1;
@@ -32,13 +32,13 @@ async function withWidget(results, check, options = {}) {
     const frame = widget.dialog.querySelector("iframe");
     Object.defineProperty(frame, "contentWindow", { value: window });
     const postMessage = window.postMessage;
-    window.postMessage = (...message) => seen.heard.push(message);
-    const say = async (data, { origin = ORIGIN, source = window } = {}) => {
+    window.postMessage = (...message) => seen.received.push(message);
+    const send = async (data, { origin = ORIGIN, source = window } = {}) => {
       window.dispatchEvent(new MessageEvent("message", { data, origin, source }));
       await settled();
     };
     try {
-      await check({ clock, seen, widget, say });
+      await check({ clock, seen, widget, send });
     } finally {
       window.postMessage = postMessage;
       widget.close();
@@ -46,89 +46,89 @@ async function withWidget(results, check, options = {}) {
   });
 }
 
-const sent = (token) => [{ scopedAuthToken: token }, ORIGIN];
+const tokenMessage = (token) => [{ scopedAuthToken: token }, ORIGIN];
 
 const checks = {
-  async "answers the page inside with the token, to its origin only"() {
-    await withWidget(["a"], async ({ seen, say }) => {
-      equal(seen.heard, [], "unasked");
-      await say("auth_token_request");
-      equal(seen.heard, [sent("a")]);
+  async "sends the page inside the token when asked, to its origin only"() {
+    await withWidget(["a"], async ({ seen, send }) => {
+      equal(seen.received, [], "unasked");
+      await send("auth_token_request");
+      equal(seen.received, [tokenMessage("a")]);
       equal([seen.mints, seen.tokens], [1, ["a"]]);
     });
   },
 
   async "ignores messages of other windows and origins"() {
-    await withWidget(["a"], async ({ seen, say }) => {
+    await withWidget(["a"], async ({ seen, send }) => {
       for (const data of ["auth_token_request", "CLOSE_DIALOG", { type: "sourceCreated" }]) {
-        await say(data, { origin: location.origin });
-        await say(data, { origin: `${ORIGIN}.example.com` });
-        await say(data, { origin: "null" });
-        await say(data, { source: null });
-        await say(data, { source: frames[0] });
+        await send(data, { origin: location.origin });
+        await send(data, { origin: `${ORIGIN}.example.com` });
+        await send(data, { origin: "null" });
+        await send(data, { source: null });
+        await send(data, { source: frames[0] });
       }
-      equal([seen.heard, seen.events, seen.closed], [[], [], 0]);
+      equal([seen.received, seen.events, seen.closed], [[], [], 0]);
     });
   },
 
   async "ignores messages of no known form"() {
-    await withWidget(["a"], async ({ seen, say }) => {
-      for (const data of [null, undefined, 7, "", "hello", {}, [], { type: 7 }, { type: null }]) await say(data);
-      equal([seen.heard, seen.events, seen.closed], [[], [], 0]);
+    await withWidget(["a"], async ({ seen, send }) => {
+      for (const data of [null, undefined, 7, "", "hello", {}, [], { type: 7 }, { type: null }]) await send(data);
+      equal([seen.received, seen.events, seen.closed], [[], [], 0]);
     });
   },
 
   async "gives later requests the newest token, and sends none unasked"() {
-    await withWidget(["a", "b"], async ({ clock, seen, say }) => {
-      await say("auth_token_request");
+    await withWidget(["a", "b"], async ({ clock, seen, send }) => {
+      await send("auth_token_request");
       await clock.pass(15 * MINUTE);
-      equal([seen.mints, seen.heard], [2, [sent("a")]]);
-      await say("auth_token_request");
-      equal([seen.mints, seen.heard], [2, [sent("a"), sent("b")]]);
+      equal([seen.mints, seen.received], [2, [tokenMessage("a")]]);
+      await send("auth_token_request");
+      equal([seen.mints, seen.received], [2, [tokenMessage("a"), tokenMessage("b")]]);
     });
   },
 
   async "gives later requests the token of updateToken"() {
-    await withWidget(["a"], async ({ seen, widget, say }) => {
+    await withWidget(["a"], async ({ seen, widget, send }) => {
       widget.updateToken({ scopedToken: "c", token: "", widgetUrl: "https://elsewhere.example.com/", expiresIn: 1200 });
-      await say("auth_token_request");
-      equal(seen.heard, [sent("c")]);
+      await send("auth_token_request");
+      equal(seen.received, [tokenMessage("c")]);
     });
   },
 
   async "renews at once when the page inside asks after the expiry"() {
     // Neither clock counted the sleep: one stopped, and the other was set back meanwhile.
-    await withWidget(["a", "b"], async ({ clock, seen, say }) => {
-      await say("auth_token_request");
+    await withWidget(["a", "b"], async ({ clock, seen, send }) => {
+      await send("auth_token_request");
       clock.sleep(HOUR);
       clock.offset -= HOUR;
-      await say("auth_token_request");
-      equal([seen.mints, seen.heard], [1, [sent("a"), sent("a")]], "within half a minute of the mint");
+      await send("auth_token_request");
+      equal([seen.mints, seen.received], [1, [tokenMessage("a"), tokenMessage("a")]], "within half a minute of the mint");
       await clock.pass(MINUTE);
-      await say("auth_token_request");
-      equal([seen.mints, seen.heard.at(-1)], [2, sent("b")]);
+      await send("auth_token_request");
+      equal([seen.mints, seen.received.at(-1)], [2, tokenMessage("b")]);
     });
-    await withWidget(["a", "b"], async ({ clock, seen, say }) => {
+    await withWidget(["a", "b"], async ({ clock, seen, send }) => {
       clock.sleep(HOUR);
-      await say("auth_token_request");
-      equal([seen.mints, seen.heard], [2, [sent("b")]], "asked for the first time");
+      await send("auth_token_request");
+      equal([seen.mints, seen.received], [2, [tokenMessage("b")]], "asked for the first time");
     });
   },
 
-  async "answers as soon as a failed renewal succeeds, without a loop"() {
-    await withWidget(["a", new NetworkError("gone"), "b"], async ({ clock, seen, say }) => {
+  async "responds as soon as a failed renewal succeeds, without a loop"() {
+    await withWidget(["a", new NetworkError("gone"), "b"], async ({ clock, seen, send }) => {
       clock.sleep(HOUR);
-      for (let index = 0; index < 20; index += 1) await say("auth_token_request");
-      equal([seen.mints, seen.heard, seen.errors], [2, [], [["NetworkError", true]]]);
+      for (let index = 0; index < 20; index += 1) await send("auth_token_request");
+      equal([seen.mints, seen.received, seen.errors], [2, [], [["NetworkError", true]]]);
       await clock.pass(2 * SECOND);
-      equal([seen.mints, seen.heard], [3, [sent("b")]]);
+      equal([seen.mints, seen.received], [3, [tokenMessage("b")]]);
     });
   },
 
   async "does not mint in a loop for a page that asks in a loop"() {
-    await withWidget(["a", "b", "c"], async ({ clock, seen, say }) => {
+    await withWidget(["a", "b", "c"], async ({ clock, seen, send }) => {
       for (let second = 0; second < 65; second += 1) {
-        await say("auth_token_request");
+        await send("auth_token_request");
         await clock.pass(SECOND);
       }
       equal(seen.mints, 3, "mints in 65 seconds");
@@ -149,8 +149,8 @@ const checks = {
       [{ type: "a".repeat(10_000), data: { sourceId: "b".repeat(10_000), name: 7 } }, ["a".repeat(200), "b".repeat(200), undefined, undefined]],
     ];
     for (const [message, expected] of cases) {
-      await withWidget(["a"], async ({ seen, say }) => {
-        await say(message);
+      await withWidget(["a"], async ({ seen, send }) => {
+        await send(message);
         const { type, sourceId, sourceName, error, data } = seen.events[0];
         equal([type, sourceId, sourceName, error], expected, JSON.stringify(message).slice(0, 200));
         equal(data === message, true, "data is the message");
@@ -161,7 +161,7 @@ const checks = {
   async "closes for the page inside, the button, Escape, close() and the signal, once"() {
     const controller = new AbortController();
     const ways = {
-      "the page inside": ({ say }) => say("CLOSE_DIALOG"),
+      "the page inside": ({ send }) => send("CLOSE_DIALOG"),
       "the button": ({ widget }) => widget.dialog.querySelector("button").click(),
       // What the browser does for the key.
       Escape: ({ widget }) => new Promise((resolve) => {
@@ -176,13 +176,13 @@ const checks = {
       opener.focus();
       await withWidget(["a"], async (context) => {
         await close(context);
-        const { seen, widget, say, clock } = context;
+        const { seen, widget, send, clock } = context;
         equal([widget.dialog.isConnected, seen.closed], [false, 1], way);
         equal(document.activeElement === opener, true, `focus after ${way}`);
         widget.close();
-        await say("auth_token_request");
+        await send("auth_token_request");
         await clock.pass(HOUR);
-        equal([seen.closed, seen.heard, seen.mints, clock.timers.length], [1, [], 1, 0], `after ${way}`);
+        equal([seen.closed, seen.received, seen.mints, clock.timers.length], [1, [], 1, 0], `after ${way}`);
       }, { widget: { signal: controller.signal } });
       opener.remove();
     }
