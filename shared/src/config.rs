@@ -36,6 +36,14 @@ pub struct Config {
 #[error("{}", .0.join("; "))]
 pub struct ConfigError(Vec<String>);
 
+impl ConfigError {
+    /// Returns the errors. Each begins with the name of its variable.
+    #[must_use]
+    pub fn errors(&self) -> &[String] {
+        &self.0
+    }
+}
+
 impl Config {
     /// Reads the environment of the process.
     pub fn from_env() -> Result<Self, ConfigError> {

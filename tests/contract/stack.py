@@ -53,7 +53,7 @@ CONFORMANCE = CHECKS.get_by_names(
 def local_stack(**variables: str) -> Iterator["Stack"]:
     """Starts the stack with additional variables of `make dev`, and stops it."""
     # The supervisor stops the stack when its standard input closes, at the latest when the tests are killed.
-    process, ports = start(program(), "guard", program(), **variables)
+    process, ports = start(program(), "supervise", program(), **variables)
     try:
         yield Stack.of(process, ports)
     finally:
@@ -139,7 +139,7 @@ class Stack:
         """Returns the stack of a started program, once everything runs."""
         output = Output(process.stdout)
         # The last lines of the banner, which is printed at once.
-        output.wait_for("Ctrl-C ends everything", START_TIMEOUT)
+        output.wait_for("Ctrl-C stops everything", START_TIMEOUT)
         return cls(ports, output, SecretsManager(output.wait_for(r"Secrets +(http\S+)", 0).group(1)))
 
     def __post_init__(self):

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from programs import ARCHITECTURE, FUNCTIONS, REPOSITORY, airbyte, clean_environment, moto
+from programs import ARCHITECTURE, FUNCTIONS, REPOSITORY, airbyte, clean_environment, moto, target_directory
 
 
 @pytest.fixture(scope="session")
 def zips() -> dict[str, Path]:
     """The packages by function."""
     subprocess.run(["make", "build", f"ARCH={ARCHITECTURE}"], cwd=REPOSITORY, env=clean_environment(), check=True)
-    return {name: REPOSITORY / "target/lambda" / name / "bootstrap.zip" for name in FUNCTIONS}
+    return {name: target_directory() / "lambda" / name / "bootstrap.zip" for name in FUNCTIONS}
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""`make deploy-check` finds what would keep a deployment from working, against moto and an issuer on this machine."""
+"""`make deploy-check` finds what would make a deployment fail, against moto and an issuer on this machine."""
 
 import json
 import os
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from programs import REPOSITORY, Airbyte, clean_environment, free_ports, moto, serving
+from programs import REPOSITORY, Airbyte, clean_environment, free_ports, moto, serving, target_directory
 
 RSA_KEY = {"kty": "RSA", "kid": "1", "use": "sig", "alg": "RS256", "n": "0vx7", "e": "AQAB"}
 EC_KEY = {"kty": "EC", "kid": "2", "use": "sig", "alg": "ES256", "crv": "P-256", "x": "MKBC", "y": "4Etl"}
 
-# Nothing of a secret may be printed.
+# Stands for every secret; it must not be printed.
 CANARY = "canary-5f1c"
 
 
@@ -45,11 +45,11 @@ def issuer() -> Iterator[Issuer]:
 @pytest.fixture(scope="session")
 def program() -> Path:
     subprocess.run(["cargo", "build", "--quiet", "--locked", "--package", "deploy-check"], cwd=REPOSITORY, check=True)
-    return REPOSITORY / "target/debug/deploy-check"
+    return target_directory() / "debug/deploy-check"
 
 
 class Deployment:
-    """One that is right in everything, until something is changed."""
+    """A valid deployment, until something is changed."""
 
     def __init__(self, program: Path, folder: Path, secrets_manager, issuer: Issuer):
         self._program = program
@@ -63,13 +63,13 @@ class Deployment:
         }
         self.store('{"client_id": "%s", "client_secret": "%s"}' % (CANARY, CANARY))
         self.environment = {
-            "HOME": str(folder),  # no profile of the developer's
+            "HOME": str(folder),  # without the developer's profiles
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_DEFAULT_REGION": secrets_manager.REGION,
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": CANARY,
             "AWS_ENDPOINT_URL": secrets_manager.url,
-            # What builds the project is in the developer's home, unless they say otherwise.
+            # In the developer's home by default.
             "CARGO_HOME": os.environ.get("CARGO_HOME", str(Path.home() / ".cargo")),
             "RUSTUP_HOME": os.environ.get("RUSTUP_HOME", str(Path.home() / ".rustup")),
         }
@@ -82,7 +82,7 @@ class Deployment:
         self.parameters["OrganizationTokenSecretArn"] = self.secrets_manager.create(name, secret, **more)
 
     def check(self, *arguments: str) -> tuple[int, dict[str, str], str]:
-        """The exit code, what was found by check (its mark, a blank, and the text), and the whole output."""
+        """The exit code, the result of each check (its mark, a space, and the text), and the whole output."""
         config = self._folder / "samconfig.toml"
         overrides = json.dumps([f'{name}="{value}"' for name, value in self.parameters.items()])
         config.write_text(f"version = 0.1\n[default.{self.section}.parameters]\nparameter_overrides = {overrides}\n")
@@ -98,7 +98,7 @@ class Deployment:
         assert CANARY not in output
         found = {}
         for line in run.stdout.splitlines():
-            if line.startswith(("ok ", "WRONG ", "? ")):
+            if line.startswith(("ok ", "FAIL ", "skip ")):
                 mark, rest = line.split(maxsplit=1)
                 name, text = rest.split("  ", maxsplit=1)
                 found[name.strip()] = f"{mark} {text.strip()}"
@@ -110,11 +110,11 @@ def deployment(program, tmp_path, secrets_manager, issuer) -> Deployment:
     return Deployment(program, tmp_path, secrets_manager, issuer)
 
 
-def wrong(found: dict[str, str]) -> set[str]:
-    return {name for name, text in found.items() if text.startswith("WRONG ")}
+def failed(found: dict[str, str]) -> set[str]:
+    return {name for name, text in found.items() if text.startswith("FAIL ")}
 
 
-def test_what_is_right_is_said_to_be(deployment, issuer):
+def test_valid_deployment_passes(deployment, issuer):
     code, found, output = deployment.check()
     assert code == 0, output
     assert found == {
@@ -122,16 +122,16 @@ def test_what_is_right_is_said_to_be(deployment, issuer):
         "region": "ok us-east-1",
         "AllowedOrigins": "ok https://app.example.com,https://admin.example.com",
         "AirbyteOrganizationId": f"ok {Airbyte.ORGANIZATION}",
-        "parameters": "ok 5 given, all accepted by template.yaml and the functions",
+        "parameters": "ok 5 set, all accepted by template.yaml and the functions",
         "architecture": "ok arm64",
-        "secret": "ok it holds an Airbyte application",
-        "secret's key": "ok the AWS managed one",
+        "secret": "ok contains an Airbyte application",
+        "secret's key": "ok the AWS managed key",
         "issuer": f"ok {issuer.url}, with 1 RSA key(s)",
     }
-    assert output.endswith("Everything is right: the stack can be deployed.\n")
+    assert output.endswith("All checks passed.\n")
 
 
-def test_make_starts_it(deployment):
+def test_make_runs_it(deployment):
     """With a part of samconfig.toml that is not there, so that nothing but the environment counts."""
     run = subprocess.run(
         ["make", "deploy-check", "CONFIG_ENV=nothing"],
@@ -142,43 +142,43 @@ def test_make_starts_it(deployment):
         timeout=600,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.endswith("Everything is right: the stack can be deployed.\n")
+    assert run.stdout.endswith("All checks passed.\n")
 
 
 @pytest.mark.parametrize("secret", [CANARY, '{"organization_token": "%s"}' % CANARY])
-def test_the_other_formats_of_the_secret_are_right(deployment, secret):
+def test_accepts_other_formats_of_secret(deployment, secret):
     deployment.store(secret)
     code, found, output = deployment.check()
-    assert (code, found["secret"]) == (0, "ok it holds an organization token"), output
+    assert (code, found["secret"]) == (0, "ok contains an organization token"), output
 
 
-def test_an_issuer_is_not_needed_for_signed_calls(deployment):
+def test_iam_needs_no_issuer(deployment):
     deployment.parameters |= {"AuthorizerType": "IAM", "JwtIssuer": "", "JwtAudience": ""}
     code, found, output = deployment.check()
-    assert (code, found["issuer"]) == (0, "ok none is needed: callers sign with IAM"), output
+    assert (code, found["issuer"]) == (0, "ok not needed: callers sign with IAM"), output
 
 
-def test_without_credentials_the_rest_is_checked_all_the_same(deployment):
+def test_missing_credentials_do_not_stop_other_checks(deployment):
     del deployment.environment["AWS_ACCESS_KEY_ID"], deployment.environment["AWS_SECRET_ACCESS_KEY"]
     code, found, output = deployment.check()
-    assert (code, wrong(found)) == (1, {"AWS credentials"})
+    assert (code, failed(found)) == (1, {"AWS credentials"})
     assert "there are none" in found["AWS credentials"]
-    assert "-> sign in" in output
-    assert found["secret"] == "? not looked at: there are no AWS credentials"
+    assert "help: sign in" in output
+    assert found["secret"] == "skip no AWS credentials"
     assert found["issuer"].startswith("ok ")
 
 
-def test_credentials_that_aws_does_not_accept(deployment):
+def test_rejected_credentials_fail(deployment):
     with moto() as strict:
         strict.check_calls()
         deployment.environment["AWS_ENDPOINT_URL"] = strict.url
         code, found, output = deployment.check()
-    assert (code, wrong(found)) == (1, {"AWS credentials"})
+    assert (code, failed(found)) == (1, {"AWS credentials"})
     assert "AWS does not accept them: The security token included in the request is invalid" in found["AWS credentials"]
-    assert "-> sign in" in output
+    assert "help: sign in" in output
 
 
-def test_credentials_of_a_profile_are_found(deployment):
+def test_reads_credentials_of_profile(deployment):
     del deployment.environment["AWS_ACCESS_KEY_ID"], deployment.environment["AWS_SECRET_ACCESS_KEY"]
     credentials = Path(deployment.environment["HOME"]) / ".aws/credentials"
     credentials.parent.mkdir()
@@ -187,79 +187,79 @@ def test_credentials_of_a_profile_are_found(deployment):
     assert code == 0, output
 
 
-def test_without_a_region_it_is_said_which_variable_counts(deployment):
+def test_missing_region_names_the_variable(deployment):
     deployment.environment["AWS_REGION"] = deployment.environment.pop("AWS_DEFAULT_REGION")
     code, found, output = deployment.check()
-    assert (code, wrong(found)) == (1, {"region"})
+    assert (code, failed(found)) == (1, {"region"})
     assert "AWS_DEFAULT_REGION" in output
 
 
-def test_a_secret_that_is_not_there(deployment):
+def test_missing_secret_fails(deployment):
     deployment.parameters["OrganizationTokenSecretArn"] = (
         "arn:aws:secretsmanager:us-east-1:123456789012:secret:nothing-AbCdEf"
     )
     code, found, output = deployment.check()
-    assert (code, wrong(found)) == (1, {"secret"})
+    assert (code, failed(found)) == (1, {"secret"})
     assert "ResourceNotFoundException" in found["secret"]
-    assert "-> create it with `aws secretsmanager create-secret`" in output
+    assert "help: create it with `aws secretsmanager create-secret`" in output
 
 
-def test_a_secret_that_is_marked_for_deletion(deployment, secrets_manager):
+def test_secret_scheduled_for_deletion_fails(deployment, secrets_manager):
     secrets_manager.delete(deployment.parameters["OrganizationTokenSecretArn"])
     code, found, output = deployment.check()
-    assert (code, wrong(found)) == (1, {"secret"})
+    assert (code, failed(found)) == (1, {"secret"})
     assert "InvalidRequestException" in found["secret"]
-    assert "-> if it was deleted, bring it back: `aws secretsmanager restore-secret --secret-id arn:" in output
+    assert "help: if it was deleted, restore it: `aws secretsmanager restore-secret --secret-id arn:" in output
 
 
-def test_a_secret_that_may_not_be_read(deployment):
+def test_unreadable_secret_fails(deployment):
     # moto cannot say so in JSON, as Secrets Manager does.
     with serving(lambda *_: (400, {"__type": "AccessDeniedException", "Message": "not authorized"})) as denying:
         deployment.environment["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = denying
         code, found, output = deployment.check()
-    assert (code, wrong(found)) == (1, {"secret"})
+    assert (code, failed(found)) == (1, {"secret"})
     assert "AccessDeniedException" in found["secret"]
-    assert "-> the functions' role will be allowed to read it; to have it looked at here, use credentials that" in output
-    assert found["secret's key"].startswith("? not looked at: ")
+    assert "help: the role of the functions may read it; to check it here, use credentials that" in output
+    assert found["secret's key"].startswith("skip ")
     assert "AccessDeniedException" in found["secret's key"]
 
 
-def test_a_secrets_manager_that_cannot_be_reached(deployment):
-    [nobody] = free_ports(1)
-    deployment.environment["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = f"http://127.0.0.1:{nobody}"
+def test_unreachable_secrets_manager_fails(deployment):
+    [unused] = free_ports(1)
+    deployment.environment["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = f"http://127.0.0.1:{unused}"
     code, found, output = deployment.check()
-    assert (code, wrong(found)) == (1, {"secret"})
-    assert "-> check the region, and this machine's network" in output
+    assert (code, failed(found)) == (1, {"secret"})
+    assert "help: check the region, and this machine's network" in output
 
 
-def test_a_secret_in_another_region(deployment):
+def test_secret_in_other_region_fails(deployment):
     deployment.environment["AWS_DEFAULT_REGION"] = "eu-central-1"
     code, found, _ = deployment.check()
     assert code == 1
-    assert found["secret"] == "WRONG the secret is in us-east-1, and the stack would be in eu-central-1"
+    assert found["secret"] == "FAIL the secret is in us-east-1, and the stack is in eu-central-1"
 
 
 @pytest.mark.parametrize("secret", ["{%s" % CANARY, '{"token": "%s"}' % CANARY, f"{CANARY} {CANARY}"])
-def test_a_secret_in_no_known_format(deployment, secret):
+def test_malformed_secret_fails(deployment, secret):
     deployment.store(secret)
     code, found, output = deployment.check()
-    assert (code, wrong(found)) == (1, {"secret"})
+    assert (code, failed(found)) == (1, {"secret"})
     assert "it must be an organization token" in found["secret"]
-    assert "-> put a value of one of the formats into it" in output
+    assert "help: store a value in one of the formats" in output
 
 
-def test_a_secret_with_a_key_that_the_functions_may_not_use(deployment):
+def test_secret_with_unknown_key_fails(deployment):
     key = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d"
     deployment.store(CANARY, KmsKeyId=key)
     code, found, output = deployment.check()
-    assert (code, wrong(found)) == (1, {"secret's key"})
+    assert (code, failed(found)) == (1, {"secret's key"})
     assert key in found["secret's key"]
     deployment.parameters["SecretKmsKeyArn"] = key
     code, found, output = deployment.check()
     assert (code, found["secret's key"]) == (0, f"ok {key}"), output
 
 
-def test_every_parameter_that_is_wrong_is_told(deployment):
+def test_reports_every_invalid_parameter(deployment):
     deployment.parameters |= {
         "AllowedOrigins": "https://app.example.com,https://admin.example.com/",
         "AirbyteOrganizationId": "airbyte",
@@ -270,7 +270,7 @@ def test_every_parameter_that_is_wrong_is_told(deployment):
     del deployment.parameters["OrganizationTokenSecretArn"]
     code, found, _ = deployment.check()
     assert code == 1
-    assert wrong(found) == {
+    assert failed(found) == {
         "AllowedOrigins",
         "AirbyteOrganizationId",
         "AirbyteApiUrl",
@@ -280,58 +280,58 @@ def test_every_parameter_that_is_wrong_is_told(deployment):
     }
     assert "https://admin.example.com/" in found["AllowedOrigins"]
     assert "without a path or a trailing slash" in found["AllowedOrigins"]
-    assert "no value was given" in found["OrganizationTokenSecretArn"]
-    assert found["secret"] == "? not looked at: OrganizationTokenSecretArn is not given"
+    assert "is required" in found["OrganizationTokenSecretArn"]
+    assert found["secret"] == "skip OrganizationTokenSecretArn is not set"
     assert found["issuer"].startswith("ok ")
 
 
-def test_an_issuer_that_calls_itself_something_else(deployment, issuer):
+def test_issuer_with_other_name_fails(deployment, issuer):
     issuer.issuer = f"{issuer.url}/"
     code, found, output = deployment.check()
-    assert (code, wrong(found)) == (1, {"issuer"})
-    assert found["issuer"].endswith(f"says that the issuer is {issuer.url}/")
-    assert "-> give exactly that as JwtIssuer" in output
+    assert (code, failed(found)) == (1, {"issuer"})
+    assert found["issuer"].endswith(f"has the issuer {issuer.url}/")
+    assert "help: set JwtIssuer to exactly that" in output
 
 
-def test_an_issuer_without_rsa_keys(deployment, issuer):
+def test_issuer_without_rsa_keys_fails(deployment, issuer):
     issuer.keys = [EC_KEY]
     code, found, output = deployment.check()
-    assert (code, wrong(found)) == (1, {"issuer"})
+    assert (code, failed(found)) == (1, {"issuer"})
     assert "no RSA key" in found["issuer"]
-    assert "-> have the provider sign with RS256" in output
+    assert "help: configure the provider to sign with RS256" in output
 
 
-def test_an_issuer_that_is_not_there(deployment, issuer):
+def test_missing_issuer_fails(deployment, issuer):
     deployment.parameters["JwtIssuer"] = f"{issuer.url}/realms/other"
     code, found, _ = deployment.check()
-    assert (code, wrong(found)) == (1, {"issuer"})
-    assert "answers with status 404" in found["issuer"]
+    assert (code, failed(found)) == (1, {"issuer"})
+    assert "returns status 404" in found["issuer"]
 
 
-def test_an_issuer_that_cannot_be_reached(deployment):
-    [nobody] = free_ports(1)
-    deployment.parameters["JwtIssuer"] = f"http://127.0.0.1:{nobody}"
+def test_unreachable_issuer_fails(deployment):
+    [unused] = free_ports(1)
+    deployment.parameters["JwtIssuer"] = f"http://127.0.0.1:{unused}"
     code, found, output = deployment.check()
-    assert (code, wrong(found)) == (1, {"issuer"})
+    assert (code, failed(found)) == (1, {"issuer"})
     assert "/.well-known/openid-configuration cannot be reached (" in found["issuer"]
-    assert "-> JwtIssuer must be the issuer of an OpenID Connect provider" in output
+    assert "help: set JwtIssuer to the issuer of an OpenID Connect provider" in output
 
 
-def test_an_issuer_whose_document_is_another(deployment):
+def test_unexpected_issuer_document_fails(deployment):
     with serving(lambda *_: (200, {"name": "something else"})) as other:
         deployment.parameters["JwtIssuer"] = other
         code, found, output = deployment.check()
-    assert (code, wrong(found)) == (1, {"issuer"})
-    assert "is not what it should be" in found["issuer"]
-    assert "-> JwtIssuer must be the issuer of an OpenID Connect provider" in output
+    assert (code, failed(found)) == (1, {"issuer"})
+    assert "is not the expected document" in found["issuer"]
+    assert "help: set JwtIssuer to the issuer of an OpenID Connect provider" in output
 
 
-def test_an_issuer_that_is_not_given(deployment):
+def test_unset_issuer_fails(deployment):
     del deployment.parameters["JwtIssuer"]
     code, found, _ = deployment.check()
-    assert (code, wrong(found)) == (1, {"parameters"})
-    assert found["parameters"].startswith("WRONG AuthorizerType JWT needs JwtIssuer")
-    assert found["issuer"] == "? not looked at: JwtIssuer is not given"
+    assert (code, failed(found)) == (1, {"parameters"})
+    assert found["parameters"].startswith("FAIL AuthorizerType JWT needs JwtIssuer")
+    assert found["issuer"] == "skip JwtIssuer is not set"
 
 
 @pytest.mark.parametrize(
@@ -346,38 +346,38 @@ def test_an_issuer_that_is_not_given(deployment):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else None,
 )
-def test_parameters_that_do_not_fit_together(deployment, parameters, rule):
-    """Each of them is right; CloudFormation would refuse them all the same, by the template's rules."""
+def test_broken_rule_fails(deployment, parameters, rule):
+    """Each value is valid, but CloudFormation rejects them together, by the template's rules."""
     deployment.parameters |= parameters
     code, found, output = deployment.check()
-    assert (code, wrong(found)) == (1, {"parameters"})
-    assert found["parameters"].startswith(f"WRONG {rule}")
-    assert "-> mend parameter_overrides in samconfig.toml" in output
+    assert (code, failed(found)) == (1, {"parameters"})
+    assert found["parameters"].startswith(f"FAIL {rule}")
+    assert "help: fix `parameter_overrides` in samconfig.toml" in output
 
 
-def test_an_issuer_that_only_this_machine_can_reach(deployment):
-    """Of no use to the real API Gateway."""
+def test_local_issuer_fails(deployment):
+    """The real API Gateway cannot reach it."""
     deployment.environment["AWS_ENDPOINT_URL_STS"] = deployment.environment["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = (
         deployment.environment["AWS_ENDPOINT_URL"]
     )
     del deployment.environment["AWS_ENDPOINT_URL"]
     code, found, _ = deployment.check()
-    assert (code, wrong(found)) == (1, {"issuer"})
+    assert (code, failed(found)) == (1, {"issuer"})
     assert "API Gateway cannot reach" in found["issuer"]
 
 
-def test_a_build_for_another_processor_than_the_deployments(deployment):
+def test_build_for_other_architecture_fails(deployment):
     deployment.section = "deploy"
     deployment.parameters["Architecture"] = "x86_64"
     code, found, output = deployment.check()
-    assert (code, wrong(found)) == (1, {"architecture"})
-    assert "`sam build` would build for arm64, and `sam deploy` would ask for x86_64" in found["architecture"]
+    assert (code, failed(found)) == (1, {"architecture"})
+    assert "`sam build` builds for arm64, and `sam deploy` deploys to x86_64" in found["architecture"]
     deployment.section = "global"
     code, found, output = deployment.check()
     assert (code, found["architecture"]) == (0, "ok x86_64"), output
 
 
-def test_the_environment_comes_before_the_file_and_an_argument_before_both(deployment):
+def test_argument_overrides_environment_and_file(deployment):
     deployment.environment["AllowedOrigins"] = "https://environment.example"
     _, found, _ = deployment.check()
     assert found["AllowedOrigins"] == "ok https://environment.example"
@@ -385,9 +385,9 @@ def test_the_environment_comes_before_the_file_and_an_argument_before_both(deplo
     assert found["AllowedOrigins"] == "ok https://argument.example"
 
 
-def test_an_unreadable_configuration_file_is_said(deployment, tmp_path):
+def test_reports_unreadable_configuration_file(deployment, tmp_path):
     broken = tmp_path / "broken.toml"
     broken.write_text("[default")
     code, _, output = deployment.check("--config-file", str(broken))
     assert code == 1
-    assert "cannot be read" in output
+    assert "failed to read the settings" in output

@@ -28,17 +28,18 @@ ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platfo
 # Until a program listens, on a busy machine.
 START_TIMEOUT = 60.0
 
+# Beginnings of variables that no child process inherits.
+NOT_INHERITED = ("AWS_", "CARGO_TERM_", "MAKE", "MFLAGS", "PIP_", "PYTHON", "RUST_LOG")
+
 NO_AWS_PROFILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """This process's environment without the settings of AWS and of the calling make, plus some variables.
+    """This process's environment without the developer's settings and the calling make's, plus some variables.
 
     The developer's AWS profiles are hidden, unless the test has its own home folder.
     """
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MAKE", "MFLAGS"))
-    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(NOT_INHERITED)}
     return inherited | ({} if "HOME" in variables else NO_AWS_PROFILES) | variables
 
 

@@ -56,7 +56,9 @@ pub(crate) async fn secrets_manager(action: &str, parameters: &Value) -> Value {
 
 fn start() -> Moto {
     let python = python();
-    let mut process = Command::new(&python)
+    let mut command = Command::new(&python);
+    template::python::environment().apply(&mut command);
+    let mut process = command
         .arg(repository().join("local/moto_server.py"))
         .arg("0")
         .stdin(Stdio::piped())

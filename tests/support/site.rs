@@ -11,8 +11,8 @@ use axum::routing::get;
 use local_stack::demo::{Demo, PageConfig};
 use local_stack::gateway::{self, Gateway};
 use local_stack::issuer::{self, Issuer};
-use local_stack::template::Template;
 use serde_json::Value;
+use template::Template;
 
 use crate::binary::repository;
 use crate::invoke_api::InvokeApi;
@@ -161,8 +161,7 @@ fn template<const N: usize>(parameters: [(&str, String); N]) -> Template {
     let parameters: BTreeMap<_, _> = parameters
         .map(|(name, value)| (name.to_owned(), value))
         .into();
-    Template::load(&repository().join("template.yaml"), &parameters)
-        .unwrap_or_else(|error| panic!("{error}"))
+    Template::load(repository(), "us-east-1", parameters).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Starts a function with the environment that the template gives it.

@@ -131,7 +131,7 @@ def test_logs_unchanged_lines_to_own_group(stack, functions):
     ],
 )
 def test_rejects_invalid_value(deploy, parameter, value):
-    with pytest.raises(AssertionError, match=f"{parameter} does not take"):
+    with pytest.raises(cloudformation.TemplateError, match=f"^Parameters.{parameter}: "):
         deploy(**{parameter: value})
 
 

@@ -145,13 +145,13 @@ def applied(stack: cloudformation.Stack) -> dict:
             case list():
                 return [item for item in map(simplified, value) if item is not cloudformation.NO_VALUE]
             case {"Fn::If": [condition, yes, no]}:
-                return simplified(yes if stack._holds(condition) else no)
+                return simplified(yes if stack.holds(condition) else no)
             case {"Ref": "AWS::NoValue"}:
                 return cloudformation.NO_VALUE
-            case {"Ref": name} if name in stack._parameters:
-                return stack._parameters[name]
+            case {"Ref": name} if name in stack.parameters:
+                return stack.parameters[name]
             case {"Fn::Sub": str(text)}:
-                for name, given in stack._parameters.items():
+                for name, given in stack.parameters.items():
                     text = text.replace(f"${{{name}}}", str(given))
                 return {"Fn::Sub": text} if "${" in text else text
             case dict():
@@ -159,8 +159,8 @@ def applied(stack: cloudformation.Stack) -> dict:
                 return {name: item for name, item in items.items() if item is not cloudformation.NO_VALUE}
         return value
 
-    template = stack._template
-    resources = {name: r for name, r in template["Resources"].items() if stack._holds(r.get("Condition"))}
+    template = stack.template
+    resources = {name: r for name, r in template["Resources"].items() if stack.holds(r.get("Condition"))}
     return {"AWSTemplateFormatVersion": template["AWSTemplateFormatVersion"], "Resources": simplified(resources)}
 
 

@@ -1,4 +1,4 @@
-//! The secret and its key, in Secrets Manager.
+//! Checks of the secret and its key, in Secrets Manager.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -12,22 +12,25 @@ use shared::credential::secrets_manager::{self, SecretError, SecretsManager};
 use shared::http_client;
 use tokio::time::Instant;
 
-use crate::parameters::Planned;
-use crate::report::Finding;
+use crate::plan::DeploymentPlan;
+use crate::report::CheckResult;
 use crate::settings::Settings;
 
-/// The parameters that this is about.
+/// The parameters of the secret.
 const SECRET: &str = "OrganizationTokenSecretArn";
 const KEY: &str = "SecretKmsKeyArn";
 
-/// How long Secrets Manager may take.
-const LIMIT: Duration = Duration::from_secs(15);
+/// Timeout of a call.
+const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Looks at the secret and at the key that encrypts it.
-pub(crate) async fn check(settings: &Settings, planned: &Planned) -> [(String, Finding); 2] {
-    let (secret, key) = match config(settings, planned) {
-        Ok(config) => tokio::join!(secret(&config), key(&config, planned.right(KEY))),
-        Err(finding) => (finding.clone(), finding),
+/// Checks the secret, and the key that encrypts it.
+pub(crate) async fn check(
+    settings: &Settings,
+    plan: &DeploymentPlan,
+) -> [(String, CheckResult); 2] {
+    let (secret, key) = match config(settings, plan) {
+        Ok(config) => tokio::join!(secret(&config), key(&config, plan.valid(KEY))),
+        Err(result) => (result.clone(), result),
     };
     [
         ("secret".to_owned(), secret),
@@ -35,32 +38,28 @@ pub(crate) async fn check(settings: &Settings, planned: &Planned) -> [(String, F
     ]
 }
 
-/// What the functions would be told, but with the credentials of whoever runs this.
-fn config(settings: &Settings, planned: &Planned) -> Result<Config, Finding> {
-    let unknown = |why: &str| Finding::Unknown(format!("not looked at: {why}"));
+/// The configuration of the functions, with the credentials of the deployer.
+fn config(settings: &Settings, plan: &DeploymentPlan) -> Result<Config, CheckResult> {
+    let unknown = |why: &str| CheckResult::Skipped(why.to_owned());
     let credentials = settings
         .credentials()
-        .ok_or_else(|| unknown("there are no AWS credentials"))?;
+        .ok_or_else(|| unknown("no AWS credentials"))?;
     let region = settings
         .region_name()
-        .ok_or_else(|| unknown("there is no region"))?;
-    let arn = planned
-        .right(SECRET)
-        .ok_or_else(|| planned.missing(SECRET))?;
+        .ok_or_else(|| unknown("no region configured"))?;
+    let arn = plan.valid(SECRET).ok_or_else(|| plan.skipped(SECRET))?;
     // arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME
     if let Some(elsewhere) = arn
         .split(':')
         .nth(3)
         .filter(|of_secret| *of_secret != region)
     {
-        return Err(Finding::wrong(
-            format!("the secret is in {elsewhere}, and the stack would be in {region}"),
-            format!("put the secret into {region} as well, or deploy to {elsewhere}"),
+        return Err(CheckResult::fail(
+            format!("the secret is in {elsewhere}, and the stack is in {region}"),
+            format!("create the secret in {region} too, or deploy to {elsewhere}"),
         ));
     }
-    let environment = planned
-        .environment()
-        .ok_or_else(|| planned.missing(SECRET))?;
+    let environment = plan.environment().ok_or_else(|| plan.skipped(SECRET))?;
     let exposed = |secret: &secrecy::SecretString| secret.expose_secret().to_owned();
     let aws: BTreeMap<&str, String> = [
         ("AWS_REGION", Some(region.to_owned())),
@@ -86,81 +85,83 @@ fn config(settings: &Settings, planned: &Planned) -> Result<Config, Finding> {
         .map_err(|error| unknown(&error.to_string()))
 }
 
-/// Whether the secret can be read, and holds one of the three formats. Its value is never shown.
-async fn secret(config: &Config) -> Finding {
+/// Checks that the secret can be read and has one of the three formats. Its value is never printed.
+async fn secret(config: &Config) -> CheckResult {
     let http = match http_client::build(None) {
         Ok(http) => SdkConnector(http),
-        Err(error) => return Finding::Unknown(format!("not looked at: {error}")),
+        Err(error) => return CheckResult::Skipped(format!("{error}")),
     };
     let manager = SecretsManager::new(&config.aws, config.secret_id.clone(), http);
-    let read = match manager.read(Instant::now() + LIMIT).await {
+    let read = match manager.read(Instant::now() + TIMEOUT).await {
         Ok(value) => credential::describe(&value),
         Err(error) => Err(error),
     };
     match read {
-        Ok(description) => Finding::Right(format!("it holds {description}")),
-        Err(error) => Finding::wrong(error.to_string(), remedy(&error, &config.secret_id)),
+        Ok(description) => CheckResult::Pass(format!("contains {description}")),
+        Err(error) => CheckResult::fail(error.to_string(), fix(&error, &config.secret_id)),
     }
 }
 
-fn remedy(error: &SecretError, secret_id: &str) -> String {
+fn fix(error: &SecretError, secret_id: &str) -> String {
     match error {
         SecretError::Answered(code) if code == "ResourceNotFoundException" => format!(
-            "create it with `aws secretsmanager create-secret`, and give the full ARN that this prints as {SECRET}"
+            "create it with `aws secretsmanager create-secret`, and set {SECRET} to the ARN that it prints"
         ),
         SecretError::Answered(code) if code == "AccessDeniedException" => {
-            "the functions' role will be allowed to read it; to have it looked at here, use credentials that may \
-             secretsmanager:GetSecretValue and, for a key of its own, kms:Decrypt"
+            "the role of the functions may read it; to check it here, use credentials that may \
+             secretsmanager:GetSecretValue and, for your own key, kms:Decrypt"
                 .to_owned()
         }
-        // What a secret that is marked for deletion is answered with.
+        // The error of a secret that is scheduled for deletion.
         SecretError::Answered(code) if code == "InvalidRequestException" => format!(
-            "if it was deleted, bring it back: `aws secretsmanager restore-secret --secret-id {secret_id}`"
+            "if it was deleted, restore it: `aws secretsmanager restore-secret --secret-id {secret_id}`"
         ),
         SecretError::Malformed(_) => {
-            format!("put a value of one of the formats into it: `aws secretsmanager put-secret-value --secret-id {secret_id} …`")
+            format!(
+                "store a value in one of the formats: `aws secretsmanager put-secret-value --secret-id {secret_id} …`"
+            )
         }
-        SecretError::Answered(_) => "see what this code means in the documentation of GetSecretValue".to_owned(),
+        SecretError::Answered(_) => {
+            "look up this error in the documentation of GetSecretValue".to_owned()
+        }
         SecretError::Timeout | SecretError::Connect => {
             "check the region, and this machine's network".to_owned()
         }
     }
 }
 
-/// Whether the functions' role will be allowed to use the key that encrypts the secret.
-async fn key(config: &Config, given: Option<&str>) -> Finding {
-    let given = given.filter(|arn| !arn.is_empty());
+/// Checks that the role of the functions may use the key that encrypts the secret.
+async fn key(config: &Config, parameter: Option<&str>) -> CheckResult {
+    let parameter = parameter.filter(|arn| !arn.is_empty());
     let used = match used_key(&config.aws, &config.secret_id).await {
         Ok(used) => used,
-        Err(error) => return Finding::Unknown(format!("not looked at: {error}")),
+        Err(error) => return CheckResult::Skipped(format!("{error}")),
     };
-    match (used, given) {
-        (None, None) => Finding::Right("the AWS managed one".to_owned()),
-        (None, Some(_)) => Finding::wrong(
+    match (used, parameter) {
+        (None, None) => CheckResult::Pass("the AWS managed key".to_owned()),
+        (None, Some(_)) => CheckResult::fail(
             format!("the secret is encrypted with the AWS managed key, not with {KEY}"),
-            format!("leave {KEY} out, or encrypt the secret with it"),
+            format!("remove {KEY}, or encrypt the secret with it"),
         ),
-        (Some(used), None) => Finding::wrong(
-            format!(
-                "the secret is encrypted with {used}, which the functions would not be allowed to use"
-            ),
-            format!("give the key's ARN as {KEY}"),
+        (Some(used), None) => CheckResult::fail(
+            format!("the secret is encrypted with {used}, which the functions may not use"),
+            format!("set {KEY} to the ARN of that key"),
         ),
-        // Given to Secrets Manager as an ARN or as an id. Where an alias leads cannot be seen from here.
-        (Some(used), Some(given)) if used == given || given.ends_with(&format!("/{used}")) => {
-            Finding::Right(given.to_owned())
+        // Set in Secrets Manager as an ARN or an ID. The key of an alias is not known here.
+        (Some(used), Some(arn)) if used == arn || arn.ends_with(&format!("/{used}")) => {
+            CheckResult::Pass(arn.to_owned())
         }
-        (Some(used), Some(_)) if used.contains("alias/") => Finding::Unknown(format!(
-            "not looked at: the secret is encrypted with {used}; make sure that this is {KEY}"
+        (Some(used), Some(_)) if used.contains("alias/") => CheckResult::Skipped(format!(
+            "the secret is encrypted with {used}; check that this is {KEY}"
         )),
-        (Some(used), Some(_)) => Finding::wrong(
+        (Some(used), Some(_)) => CheckResult::fail(
             format!("the secret is encrypted with {used}, not with {KEY}"),
-            format!("give that key's ARN as {KEY}"),
+            format!("set {KEY} to the ARN of that key"),
         ),
     }
 }
 
-/// The key that encrypts the secret, as it was named to Secrets Manager; `None` for the AWS managed one.
+/// The key that encrypts the secret, as set in Secrets Manager; `None` for the AWS managed one.
 async fn used_key(
     aws: &AwsConfig,
     secret_id: &str,
@@ -170,9 +171,9 @@ async fn used_key(
         .describe_secret()
         .secret_id(secret_id)
         .send();
-    let described = tokio::time::timeout(LIMIT, described)
+    let described = tokio::time::timeout(TIMEOUT, described)
         .await
-        .map_err(|_| "Secrets Manager did not answer in time")?
+        .map_err(|_| "Secrets Manager did not respond in time")?
         .map_err(|error| error.into_service_error().to_string())?;
     Ok(described
         .kms_key_id

@@ -1,8 +1,7 @@
-//! `deploy-check`: says, before anything is deployed, whether what the stack needs is there and right, and what to do
-//! about what is not.
+//! `deploy-check`: checks before a deployment that everything it needs is configured, and prints how to fix what is not.
 //!
-//! The rules are those of the template and of the functions themselves; the parameters are those that `sam deploy` would
-//! use. Nothing is changed anywhere, and no secret is printed.
+//! The rules are those of the template and of the functions; the parameters are those that `sam deploy` uses. Nothing is
+//! changed, and no secret is printed.
 
 #![expect(
     clippy::print_stdout,
@@ -12,7 +11,7 @@
 
 mod aws;
 mod issuer;
-mod parameters;
+mod plan;
 mod report;
 mod settings;
 
@@ -20,11 +19,12 @@ use std::process::ExitCode;
 
 use lexopt::prelude::*;
 
+use plan::DeploymentPlan;
 use report::Report;
 use settings::{Settings, Source};
 
 const USAGE: &str = "\
-Says whether what the stack needs is there and right, before it is deployed.
+Checks that everything that a deployment needs is configured.
 
 Usage: deploy-check [OPTIONS] [PARAMETER=VALUE ...]
 
@@ -46,28 +46,31 @@ async fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(error) => {
-            eprint!("deploy-check: {error}\n\n{USAGE}");
+            eprint!("error: {error}\n\n{USAGE}");
             return ExitCode::from(2);
         }
     };
-    match source.read() {
-        Ok(settings) => {
-            let report = check(&settings).await;
+    let report = match source.read() {
+        Ok(settings) => check(&settings).await,
+        Err(problem) => Err(problem),
+    };
+    match report {
+        Ok(report) => {
             print!("{report}");
-            if report.all_right() {
+            if report.passed() {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::FAILURE
             }
         }
         Err(problem) => {
-            eprintln!("deploy-check: {problem}");
+            eprintln!("error: {problem}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// What the command line asks for; `None` if it asks for help.
+/// Parses the command line; `None` stands for help.
 fn arguments() -> Result<Option<Source>, lexopt::Error> {
     let mut source = Source::default();
     let mut parser = lexopt::Parser::from_env();
@@ -89,19 +92,20 @@ fn arguments() -> Result<Option<Source>, lexopt::Error> {
     Ok(Some(source))
 }
 
-/// Every check, whatever the others found.
-async fn check(settings: &Settings) -> Report {
+/// Runs every check, whatever the results of the others.
+async fn check(settings: &Settings) -> Result<Report, String> {
     let mut report = Report::default();
     report.add("AWS credentials", settings.identity());
     report.add("region", settings.region());
-    let planned = parameters::check(&settings.parameters);
-    for (name, finding) in planned.findings() {
-        report.add(name, finding);
+    let plan = DeploymentPlan::new(&settings.parameters, settings.region_name())
+        .map_err(|error| error.to_string())?;
+    for (name, result) in plan.results() {
+        report.add(name, result);
     }
     report.add("architecture", settings.architecture());
-    for (name, finding) in aws::check(settings, &planned).await {
-        report.add(name, finding);
+    for (name, result) in aws::check(settings, &plan).await {
+        report.add(name, result);
     }
-    report.add("issuer", issuer::check(&planned).await);
-    report
+    report.add("issuer", issuer::check(&plan).await);
+    Ok(report)
 }

@@ -1,67 +1,78 @@
-//! What was found, as a person reads it.
+//! The check results, and how they are printed.
 
 use std::fmt;
 
-/// The outcome of one check.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Finding {
-    /// It is as it should be: what it is.
-    Right(String),
-    /// It is not: what is wrong, and what to do about it.
-    Wrong { problem: String, remedy: String },
-    /// It could not be looked at: why.
-    Unknown(String),
+pub(crate) enum CheckResult {
+    /// Valid. Holds what was found.
+    Pass(String),
+    /// Invalid.
+    Fail {
+        /// What is wrong.
+        problem: String,
+        /// What to do about it.
+        fix: String,
+    },
+    /// Not checked. Holds the reason.
+    Skipped(String),
 }
 
-impl Finding {
-    pub(crate) fn wrong(problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::Wrong {
+impl CheckResult {
+    pub(crate) fn fail(problem: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::Fail {
             problem: problem.into(),
-            remedy: remedy.into(),
+            fix: fix.into(),
         }
     }
 }
 
-/// All that was found, in the order of the checks.
+/// All results, in the order of the checks.
 #[derive(Debug, Default)]
-pub(crate) struct Report(Vec<(String, Finding)>);
+pub(crate) struct Report(Vec<(String, CheckResult)>);
 
 impl Report {
-    pub(crate) fn add(&mut self, name: impl Into<String>, finding: Finding) {
-        self.0.push((name.into(), finding));
+    pub(crate) fn add(&mut self, name: impl Into<String>, result: CheckResult) {
+        self.0.push((name.into(), result));
     }
 
-    /// Whether everything was looked at and is right.
-    pub(crate) fn all_right(&self) -> bool {
+    /// Whether no check failed.
+    pub(crate) fn passed(&self) -> bool {
+        !self
+            .0
+            .iter()
+            .any(|(_, result)| matches!(result, CheckResult::Fail { .. }))
+    }
+
+    fn skipped(&self) -> usize {
         self.0
             .iter()
-            .all(|(_, finding)| matches!(finding, Finding::Right(_)))
+            .filter(|(_, result)| matches!(result, CheckResult::Skipped(_)))
+            .count()
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.0.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        for (name, finding) in &self.0 {
-            let (mark, text) = match finding {
-                Finding::Right(text) => ("ok", text),
-                Finding::Wrong { problem, .. } => ("WRONG", problem),
-                Finding::Unknown(why) => ("?", why),
+        for (name, result) in &self.0 {
+            let (mark, text) = match result {
+                CheckResult::Pass(text) => ("ok", text),
+                CheckResult::Fail { problem, .. } => ("FAIL", problem),
+                CheckResult::Skipped(reason) => ("skip", reason),
             };
-            writeln!(f, "{mark:5}  {name:width$}  {text}")?;
-            if let Finding::Wrong { remedy, .. } = finding {
-                writeln!(f, "{:5}  {:width$}  -> {remedy}", "", "")?;
+            writeln!(f, "{mark:4}  {name:width$}  {text}")?;
+            if let CheckResult::Fail { fix, .. } = result {
+                writeln!(f, "{:4}  {:width$}  help: {fix}", "", "")?;
             }
         }
-        writeln!(
-            f,
-            "\n{}",
-            if self.all_right() {
-                "Everything is right: the stack can be deployed."
-            } else {
-                "Not everything is right: see above."
-            }
-        )
+        f.write_str("\n")?;
+        match (self.passed(), self.skipped()) {
+            (false, _) => writeln!(f, "Some checks failed; see above."),
+            (true, 0) => writeln!(f, "All checks passed."),
+            (true, 1) => writeln!(f, "No check failed; 1 was skipped, see above."),
+            (true, count) => writeln!(f, "No check failed; {count} were skipped, see above."),
+        }
     }
 }
 
@@ -69,35 +80,46 @@ impl fmt::Display for Report {
 mod tests {
     use super::*;
 
-    #[test]
-    fn each_check_is_a_line_and_what_is_wrong_has_one_more() {
+    fn report(results: &[(&str, CheckResult)]) -> Report {
         let mut report = Report::default();
-        report.add("region", Finding::Right("eu-central-1".to_owned()));
-        report.add("secret", Finding::wrong("there is none", "create it"));
-        report.add("issuer", Finding::Unknown("it is not given".to_owned()));
+        for (name, result) in results {
+            report.add(*name, result.clone());
+        }
+        report
+    }
+
+    #[test]
+    fn prints_line_per_check_and_help_per_failure() {
+        let report = report(&[
+            ("region", CheckResult::Pass("eu-central-1".to_owned())),
+            ("secret", CheckResult::fail("does not exist", "create it")),
+            ("issuer", CheckResult::Skipped("not set".to_owned())),
+        ]);
+
         assert_eq!(
             report.to_string(),
-            "ok     region  eu-central-1\n\
-             WRONG  secret  there is none\n\
-             \u{20}              -> create it\n\
-             ?      issuer  it is not given\n\
+            "ok    region  eu-central-1\n\
+             FAIL  secret  does not exist\n\
+             \u{20}             help: create it\n\
+             skip  issuer  not set\n\
              \n\
-             Not everything is right: see above.\n"
+             Some checks failed; see above.\n"
         );
     }
 
     #[test]
-    fn all_is_right_only_where_everything_was_looked_at() {
-        let right = Finding::Right(String::new());
-        for (other, expected) in [
-            (right.clone(), true),
-            (Finding::wrong("", ""), false),
-            (Finding::Unknown(String::new()), false),
+    fn passes_unless_a_check_failed() {
+        let pass = ("one", CheckResult::Pass(String::new()));
+        let skipped = ("other", CheckResult::Skipped(String::new()));
+        let failed = ("other", CheckResult::fail("", ""));
+        for (other, passed, summary) in [
+            (pass.clone(), true, "All checks passed."),
+            (skipped, true, "No check failed; 1 was skipped, see above."),
+            (failed, false, "Some checks failed; see above."),
         ] {
-            let mut report = Report::default();
-            report.add("one", right.clone());
-            report.add("other", other);
-            assert_eq!(report.all_right(), expected);
+            let report = report(&[pass.clone(), other]);
+            assert_eq!(report.passed(), passed);
+            assert!(report.to_string().ends_with(&format!("\n{summary}\n")));
         }
     }
 }

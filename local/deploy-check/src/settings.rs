@@ -1,20 +1,22 @@
-//! What `sam deploy` would work with.
+//! The settings of `sam deploy`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use secrecy::SecretString;
 use serde::Deserialize;
+use template::environment::Environment;
+use template::{FILE, python};
 
-use crate::report::Finding;
+use crate::report::CheckResult;
 
-/// Below the project's folder, in which `make deploy-check` runs.
-const PYTHON: &str = ".venv/test/bin/python";
+/// The project's directory, which `make deploy-check` runs in.
+pub(crate) const PROJECT: &str = ".";
+
 const SCRIPT: &str = "local/deploy-check/sam_settings.py";
-pub(crate) const TEMPLATE: &str = "template.yaml";
 
-/// Where the settings come from.
+/// The source of the settings.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) config_file: PathBuf,
@@ -23,17 +25,17 @@ pub(crate) struct Source {
     pub(crate) parameters: Vec<String>,
 }
 
-/// What was found there.
+/// The settings.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Settings {
-    /// Values of the template's parameters; the others keep their defaults.
+    /// Values of the template's parameters; the others have their defaults.
     pub(crate) parameters: BTreeMap<String, String>,
     architectures: Architectures,
     region: Option<String>,
     credentials: FoundCredentials,
 }
 
-/// The functions' processor: as `sam build` would build for, and as `sam deploy` would ask for.
+/// The functions' architecture, to `sam build` and to `sam deploy`.
 #[derive(Debug, Deserialize)]
 struct Architectures {
     built: String,
@@ -43,8 +45,8 @@ struct Architectures {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum FoundCredentials {
-    Good(Credentials),
-    Bad { problem: String },
+    Valid(Credentials),
+    Invalid { problem: String },
 }
 
 /// Credentials that AWS accepts.
@@ -68,40 +70,50 @@ impl Default for Source {
 }
 
 impl Source {
-    /// Asks the SAM CLI's code. Its output has credentials in it: it is read here and nowhere else.
+    /// Runs the SAM CLI's code. Its output contains credentials, and is read here only.
     pub(crate) fn read(&self) -> Result<Settings, String> {
-        let output = Command::new(PYTHON)
-            .arg(SCRIPT)
+        // With the developer's AWS settings and network, which `sam deploy` uses too.
+        let environment = Environment::base()
+            .with_network()
+            .with(|name| name.starts_with("AWS_") || name.starts_with("SAM_CLI_"));
+        let mut command =
+            python::command_with(Path::new(PROJECT), python::TEST, SCRIPT, environment);
+        let output = command
             .arg(&self.config_file)
             .arg(&self.config_env)
-            .arg(TEMPLATE)
+            .arg(FILE)
             .args(&self.parameters)
             .stderr(Stdio::inherit())
             .output()
-            .map_err(|error| format!("{PYTHON} cannot be started ({error}): run `make deploy-check`, which sets it up"))?;
+            .map_err(|error| {
+                format!(
+                    "failed to run {}: {error}\nhelp: run `make deploy-check`, which sets it up",
+                    command.get_program().display()
+                )
+            })?;
         if !output.status.success() {
-            return Err("the settings of `sam deploy` cannot be read: see above".to_owned());
+            return Err("failed to read the settings of `sam deploy`; see above".to_owned());
         }
         serde_json::from_slice(&output.stdout)
-            .map_err(|_| format!("{SCRIPT} printed something that is not understood"))
+            .map_err(|_| format!("{SCRIPT} printed an invalid response"))
     }
 }
 
 impl Settings {
     pub(crate) fn credentials(&self) -> Option<&Credentials> {
         match &self.credentials {
-            FoundCredentials::Good(credentials) => Some(credentials),
-            FoundCredentials::Bad { .. } => None,
+            FoundCredentials::Valid(credentials) => Some(credentials),
+            FoundCredentials::Invalid { .. } => None,
         }
     }
 
-    /// Whose the credentials are.
-    pub(crate) fn identity(&self) -> Finding {
+    /// Checks the credentials.
+    pub(crate) fn identity(&self) -> CheckResult {
         match &self.credentials {
-            FoundCredentials::Good(Credentials { account, arn, .. }) => {
-                Finding::Right(format!("account {account}, {arn}"))
+            FoundCredentials::Valid(Credentials { account, arn, .. }) => {
+                CheckResult::Pass(format!("account {account}, {arn}"))
             }
-            FoundCredentials::Bad { problem } => Finding::wrong(
+            FoundCredentials::Invalid { problem } => CheckResult::fail(
                 problem,
                 "sign in (`aws sso login` or `aws configure`), or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for \
                  temporary ones, AWS_SESSION_TOKEN",
@@ -109,31 +121,29 @@ impl Settings {
         }
     }
 
-    /// Where the stack would be.
-    pub(crate) fn region(&self) -> Finding {
+    /// Checks the region.
+    pub(crate) fn region(&self) -> CheckResult {
         match &self.region {
-            Some(region) => Finding::Right(region.clone()),
-            None => Finding::wrong(
-                "it is not set",
-                "put region = \"…\" into samconfig.toml, or set AWS_DEFAULT_REGION (the SAM CLI does not read AWS_REGION)",
+            Some(region) => CheckResult::Pass(region.clone()),
+            None => CheckResult::fail(
+                "is not set",
+                "add `region = \"…\"` to samconfig.toml, or set AWS_DEFAULT_REGION (the SAM CLI does not read AWS_REGION)",
             ),
         }
     }
 
-    /// Whether what is built is what is deployed.
+    /// Checks that the functions are built for the architecture that they are deployed to.
     ///
-    /// `sam deploy --guided` writes its answers where `sam deploy` alone reads them. Lambda takes a program for the wrong
-    /// processor without a word, and no instance of it ever starts.
-    pub(crate) fn architecture(&self) -> Finding {
+    /// `sam deploy --guided` writes its settings where only `sam deploy` reads them. Lambda accepts a program for another
+    /// architecture without an error, but it never starts.
+    pub(crate) fn architecture(&self) -> CheckResult {
         let Architectures { built, deployed } = &self.architectures;
         if built == deployed {
-            Finding::Right(deployed.clone())
+            CheckResult::Pass(deployed.clone())
         } else {
-            Finding::wrong(
-                format!(
-                    "`sam build` would build for {built}, and `sam deploy` would ask for {deployed}"
-                ),
-                "move parameter_overrides in samconfig.toml to [default.global.parameters], which both read",
+            CheckResult::fail(
+                format!("`sam build` builds for {built}, and `sam deploy` deploys to {deployed}"),
+                "move `parameter_overrides` in samconfig.toml to [default.global.parameters], which both read",
             )
         }
     }

@@ -1,4 +1,4 @@
-//! Plain HTTP calls to what runs on this machine.
+//! HTTP client for servers on this machine.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use hyper_util::client::legacy::Client as Connections;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-/// Why a call has no answer.
+/// An error of a call.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    /// There was no whole answer in time.
-    #[error("no answer within {0:?}")]
-    TimedOut(Duration),
-    /// The other side could not be reached, or went away.
+    /// The response was not complete in time.
+    #[error("no response within {0:?}")]
+    Timeout(Duration),
+    /// The server could not be reached, or closed the connection.
     #[error("{0}")]
     Failed(String),
 }
 
-/// Keeps connections for the calls to come. Clones share them.
+/// A client that keeps connections open. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Client(Connections<HttpConnector, Full<Bytes>>);
 
@@ -29,19 +29,19 @@ impl Client {
         Self(Connections::builder(TokioExecutor::new()).build_http())
     }
 
-    /// Sends a request and reads its whole answer.
+    /// Sends a request and reads the whole response.
     pub(crate) async fn call(
         &self,
         request: Request<Full<Bytes>>,
         timeout: Duration,
     ) -> Result<Response<Bytes>, CallError> {
         let exchange = async {
-            let answer = self
+            let response = self
                 .0
                 .request(request)
                 .await
                 .map_err(|error| CallError::Failed(chain(&error)))?;
-            let (head, body) = answer.into_parts();
+            let (head, body) = response.into_parts();
             let body = body
                 .collect()
                 .await
@@ -50,10 +50,10 @@ impl Client {
         };
         tokio::time::timeout(timeout, exchange)
             .await
-            .unwrap_or(Err(CallError::TimedOut(timeout)))
+            .unwrap_or(Err(CallError::Timeout(timeout)))
     }
 
-    /// `GET url`.
+    /// Sends `GET url`.
     pub(crate) async fn get(
         &self,
         url: &str,
@@ -66,7 +66,7 @@ impl Client {
     }
 }
 
-/// An error and its causes: the client's own text says no more than that the request failed.
+/// An error and its causes, because the client's own message names no cause.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))

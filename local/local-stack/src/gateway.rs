@@ -1,18 +1,19 @@
-//! API Gateway's part: an HTTP API served from the template, with its functions behind Lambda's Invoke API.
+//! The local API Gateway: an HTTP API served from the template, with its functions behind Lambda's Invoke API.
 //!
 //! It does what API Gateway is known to do with an HTTP API: preflight and CORS headers, JWT authorizer, throttling,
-//! limits, payload format 2.0, and its own answers where a function has none. Where AWS's behaviour is not documented
-//! and has not been measured, the module that decides says "unverified".
+//! limits, payload format 2.0, and its own error responses. Where AWS's behavior is neither documented nor measured, the
+//! module that decides says "unverified".
 //!
-//! It differs knowingly in this:
-//! - Routes with IAM authorization refuse every call with 403: a signature cannot be checked without AWS.
-//! - A function that cannot be reached is a 500, as one that API Gateway may not invoke; the console says why.
+//! Known differences:
+//! - Routes with IAM authorization respond 403 to every call, because a signature cannot be verified without AWS.
+//! - A function that cannot be reached is a 500, as one that API Gateway may not invoke; the console gives the cause.
 
-mod answer;
 mod authorizer;
 mod cors;
+mod error;
 mod event;
-mod refusal;
+mod limits;
+mod response;
 mod throttle;
 
 use std::collections::BTreeMap;
@@ -23,45 +24,38 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
+use template::{Authorization, Cors, Route, Template};
 use time::OffsetDateTime;
 
 use crate::client::{CallError, Client};
 use crate::server::{Peer, Server};
-use crate::template::{Authorization, Cors, Route, Template};
-use authorizer::{Authorizer, Denied, Keys, Verified};
+use authorizer::{AuthError, Authorizer, Keys, Verified};
+use error::GatewayError;
 use event::{Event, Source};
-use refusal::Refusal;
+pub use limits::{MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_INVOCATION_BYTES};
 use throttle::Bucket;
 
-/// The largest request body.
-pub const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
-
-/// The largest request line and headers together.
-pub const MAX_HEAD_BYTES: usize = 10_240;
-
-/// Addresses of functions by their names: Invoke API URLs, such as
+/// Invoke API URLs of functions by the name of the function, such as
 /// `http://127.0.0.1:9000/2015-03-31/functions/mint-token/invocations`.
 pub type FunctionEndpoints = BTreeMap<String, String>;
 
-/// What to serve, and where.
+/// Options of a gateway.
 pub struct Options {
-    /// A loopback address; the port 0 stands for a free one.
+    /// A loopback address. Port 0 selects a free port.
     pub address: SocketAddr,
     /// The API.
     pub template: Template,
-    /// Where every function of a route can be invoked.
+    /// The address of every function that a route invokes.
     pub functions: FunctionEndpoints,
-    /// Is told, in a line, of what a developer has to know: a function that fails or cannot be reached, an issuer
-    /// without keys, a call that only AWS could have let through.
+    /// Receives lines for the developer: a function that fails or cannot be reached, an issuer without keys, a call that
+    /// only AWS can authorize.
     pub console: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -88,7 +82,10 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts serving the API. Fails if the address is not on loopback or in use, or a function's URL is missing.
+    /// Starts serving the API.
+    ///
+    /// # Errors
+    /// If the address is not on loopback or in use, or the address of a function is missing.
     pub async fn start(options: Options) -> io::Result<Self> {
         let Options {
             address,
@@ -105,14 +102,14 @@ impl Gateway {
         })
     }
 
-    /// The API's URL, without a slash at its end.
+    /// Returns the API's URL, without a trailing slash.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.server.address())
     }
 }
 
-/// The API as it is served.
+/// A served API.
 struct Api {
     stage: String,
     cors: Option<Cors>,
@@ -121,25 +118,25 @@ struct Api {
     console: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
-/// A route with what it needs at work.
+/// A route with its state.
 struct Mounted {
     route: Route,
-    guard: Guard,
+    auth: Auth,
     bucket: Option<Bucket>,
     endpoint: String,
-    /// The function's own time limit.
+    /// The function's own timeout.
     function_timeout: Duration,
 }
 
-/// Who is let through.
-enum Guard {
-    Anyone,
-    /// Nobody: see the module's documentation.
-    Signed,
-    Bearer(Authorizer),
+/// Authorization of a route.
+enum Auth {
+    None,
+    /// Rejects every call: see the module's documentation.
+    Iam,
+    Jwt(Authorizer),
 }
 
-/// Answers a request. Whatever the answer, it is the gateway that says which origin may read it.
+/// Responds to a request. The gateway alone sets the CORS headers, whoever responds.
 async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let request_id = STANDARD.encode(std::array::from_fn::<u8, 11, _>(|_| fastrand::u8(..)));
@@ -147,14 +144,14 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
     let preflight = api
         .cors
         .as_ref()
-        .and_then(|cors| cors.preflight(request.method(), request.headers()));
+        .and_then(|cors| cors::preflight(cors, request.method(), request.headers()));
     let mut response = if let Some(response) = preflight {
         response
     } else {
-        let answered = api.answer(request, &request_id).await;
-        let mut response = answered.unwrap_or_else(IntoResponse::into_response);
+        let result = api.respond(request, &request_id).await;
+        let mut response = result.unwrap_or_else(IntoResponse::into_response);
         if let Some(cors) = &api.cors {
-            cors.apply(origin.as_ref(), response.headers_mut());
+            cors::apply(cors, origin.as_ref(), response.headers_mut());
         }
         response
     };
@@ -173,22 +170,22 @@ impl Api {
         console: Arc<dyn Fn(&str) + Send + Sync>,
     ) -> Result<Self, String> {
         let client = Client::new();
-        // One set of keys for each issuer.
+        // Routes share the keys of an issuer.
         let mut keys: BTreeMap<String, Arc<Keys>> = BTreeMap::new();
         let mut routes = Vec::new();
         for route in template.api.routes {
-            let guard = match &route.authorization {
-                Authorization::None => Guard::Anyone,
-                Authorization::Iam => Guard::Signed,
+            let auth = match &route.authorization {
+                Authorization::None => Auth::None,
+                Authorization::Iam => Auth::Iam,
                 Authorization::Jwt(rules) => {
                     let of_issuer = || Arc::new(Keys::new(rules.issuer.clone(), client.clone()));
                     let keys = keys.entry(rules.issuer.clone()).or_insert_with(of_issuer);
-                    Guard::Bearer(Authorizer::new(rules.clone(), Arc::clone(keys)))
+                    Auth::Jwt(Authorizer::new(rules.clone(), Arc::clone(keys)))
                 }
             };
             let missing = || {
                 format!(
-                    "{} leads to {}, for which no address was given",
+                    "{} invokes {}, which has no address",
                     route.key, route.function
                 )
             };
@@ -199,10 +196,10 @@ impl Api {
                 .map_or(route.timeout, |function| function.timeout);
             let bucket = route
                 .throttling
-                .map(|measures| Bucket::full(measures, Instant::now()));
+                .map(|limits| Bucket::full(limits, Instant::now()));
             routes.push(Mounted {
                 route,
-                guard,
+                auth,
                 bucket,
                 endpoint,
                 function_timeout,
@@ -217,22 +214,22 @@ impl Api {
         })
     }
 
-    async fn answer(&self, request: Request, request_id: &str) -> Result<Response, Refusal> {
+    async fn respond(&self, request: Request, request_id: &str) -> Result<Response, GatewayError> {
         let peer = request.extensions().get::<Peer>().copied();
         let (head, body) = request.into_parts();
-        if head_bytes(&head) > MAX_HEAD_BYTES {
-            return Err(Refusal::HeadTooLarge);
+        if limits::head_bytes(&head) > MAX_HEAD_BYTES {
+            return Err(GatewayError::HeadTooLarge);
         }
-        // Before the rest is refused: a client that is still sending would not read the refusal.
-        let body = read(&head, body).await;
-        let (mounted, path_parameters) = self.route(&head).ok_or(Refusal::NotFound)?;
+        // Read before any rejection, because a client that is still sending does not read the response.
+        let body = limits::read_body(&head, body).await;
+        let (mounted, path_parameters) = self.route(&head).ok_or(GatewayError::NotFound)?;
         // Unverified on AWS: whether throttling comes before the authorizer.
         if mounted
             .bucket
             .as_ref()
             .is_some_and(|bucket| !bucket.take(Instant::now()))
         {
-            return Err(Refusal::TooManyRequests);
+            return Err(GatewayError::TooManyRequests);
         }
         let verified = self.authorize(mounted, &head).await?;
         let body = body?;
@@ -251,7 +248,7 @@ impl Api {
         self.invoke(mounted, &event).await
     }
 
-    /// The route that fits best.
+    /// The most specific route that matches.
     fn route(&self, head: &Parts) -> Option<(&Mounted, BTreeMap<String, String>)> {
         let path = match self.stage.as_str() {
             "$default" => head.uri.path(),
@@ -279,30 +276,32 @@ impl Api {
         &self,
         mounted: &Mounted,
         head: &Parts,
-    ) -> Result<Option<Verified>, Refusal> {
-        match &mounted.guard {
-            Guard::Anyone => Ok(None),
-            Guard::Signed => {
+    ) -> Result<Option<Verified>, GatewayError> {
+        match &mounted.auth {
+            Auth::None => Ok(None),
+            Auth::Iam => {
                 let route = &mounted.route.key;
-                self.say(&format!(
-                    "{route}: refused, because AWS signatures cannot be checked on this machine"
+                self.print(&format!(
+                    "{route}: rejected, because AWS signatures cannot be verified locally"
                 ));
-                Err(Refusal::Forbidden)
+                Err(GatewayError::Forbidden)
             }
-            Guard::Bearer(authorizer) => authorizer
+            Auth::Jwt(authorizer) => authorizer
                 .check(&head.headers, &head.uri)
                 .await
                 .map(Some)
-                .map_err(|denied| {
-                    if let Denied::NoKeys(problem) = &denied {
-                        self.say(&format!("the issuer's keys cannot be had: {problem}"));
+                .map_err(|error| {
+                    if let AuthError::KeysUnavailable(cause) = &error {
+                        self.print(&format!(
+                            "failed to fetch the issuer's signing keys: {cause}"
+                        ));
                     }
-                    Refusal::from(&denied)
+                    GatewayError::from(&error)
                 }),
         }
     }
 
-    async fn invoke(&self, mounted: &Mounted, event: &Event) -> Result<Response, Refusal> {
+    async fn invoke(&self, mounted: &Mounted, event: &Event) -> Result<Response, GatewayError> {
         let Mounted {
             route,
             endpoint,
@@ -310,10 +309,19 @@ impl Api {
             ..
         } = mounted;
         let failed = |problem: &str| {
-            self.say(&format!("{}: {problem}", route.function));
-            Refusal::InternalServerError
+            self.print(&format!("{}: {problem}", route.function));
+            GatewayError::InternalServerError
         };
         let payload = serde_json::to_vec(event).map_err(|error| failed(&error.to_string()))?;
+        // Unverified on AWS: the response to a body that API Gateway accepts and Lambda does not.
+        if payload.len() > MAX_INVOCATION_BYTES {
+            self.print(&format!(
+                "{}: the event has {} bytes, and Lambda accepts {MAX_INVOCATION_BYTES}",
+                route.function,
+                payload.len()
+            ));
+            return Err(GatewayError::PayloadTooLarge);
+        }
         let request = http::Request::post(endpoint.as_str())
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::from(payload))
@@ -325,86 +333,43 @@ impl Api {
             .await
         {
             Ok(result) => result,
-            // Lambda ends the function and calls that a failure; API Gateway gives up on what still runs.
-            Err(CallError::TimedOut(limit)) if limit == *function_timeout => {
+            // Lambda stops the function and reports a failure; API Gateway gives up on a function that still runs.
+            Err(CallError::Timeout(limit)) if limit == *function_timeout => {
                 return Err(failed(&format!(
-                    "no answer within its Timeout of {limit:?}: it runs for longer, or does not run at all"
+                    "no response within its Timeout of {limit:?}: it runs longer, or does not run at all"
                 )));
             }
-            Err(CallError::TimedOut(limit)) => {
-                self.say(&format!(
-                    "{}: no answer within the integration's {limit:?}",
+            Err(CallError::Timeout(limit)) => {
+                self.print(&format!(
+                    "{}: no response within the integration's {limit:?}",
                     route.function
                 ));
-                return Err(Refusal::ServiceUnavailable);
+                return Err(GatewayError::ServiceUnavailable);
             }
-            Err(CallError::Failed(problem)) => {
-                return Err(failed(&format!(
-                    "cannot be reached at {endpoint}: {problem}"
-                )));
+            Err(CallError::Failed(cause)) => {
+                return Err(failed(&format!("cannot be reached at {endpoint}: {cause}")));
             }
         };
         if result.status() != StatusCode::OK
             || result.headers().contains_key("x-amz-function-error")
         {
-            let said = String::from_utf8_lossy(result.body());
+            let body = String::from_utf8_lossy(result.body());
             return Err(failed(&format!(
                 "the invocation failed: {}",
-                said.chars().take(500).collect::<String>()
+                body.chars().take(500).collect::<String>()
             )));
         }
-        answer::from_result(result.body())
-            .map_err(|problem| failed(&format!("its result is no answer to a request: {problem}")))
-    }
-
-    fn say(&self, line: &str) {
-        (self.console)(line);
-    }
-}
-
-/// The size of a request line and headers, as they came over the wire.
-fn head_bytes(head: &Parts) -> usize {
-    let target = head
-        .uri
-        .path_and_query()
-        .map_or(0, |target| target.as_str().len());
-    let request_line = head.method.as_str().len() + target + " ".len() + " HTTP/1.1\r\n".len();
-    let headers = head
-        .headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-    request_line + headers.sum::<usize>()
-}
-
-/// Reads a body up to the limit.
-async fn read(head: &Parts, mut body: Body) -> Result<Bytes, Refusal> {
-    let announced = head
-        .headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse().ok());
-    let waits = head.headers.contains_key(header::EXPECT);
-    if waits && announced.is_some_and(|length: usize| length > MAX_BODY_BYTES) {
-        return Err(Refusal::PayloadTooLarge);
-    }
-    let mut read = BytesMut::new();
-    let mut length = 0_usize;
-    // What is over the limit is read all the same, if it is not boundless: a client that is still sending does not
-    // read the answer.
-    while length <= 10 * MAX_BODY_BYTES {
-        let Some(frame) = body.frame().await else {
-            break;
-        };
-        let Ok(data) = frame.map_err(|_| Refusal::BadRequest)?.into_data() else {
-            continue;
-        };
-        length += data.len();
-        if length <= MAX_BODY_BYTES {
-            read.extend_from_slice(&data);
+        if result.body().len() > MAX_INVOCATION_BYTES {
+            return Err(failed(&format!(
+                "its response has {} bytes, and Lambda accepts {MAX_INVOCATION_BYTES}",
+                result.body().len()
+            )));
         }
+        response::from_result(result.body())
+            .map_err(|problem| failed(&format!("invalid response: {problem}")))
     }
-    if length > MAX_BODY_BYTES {
-        Err(Refusal::PayloadTooLarge)
-    } else {
-        Ok(read.freeze())
+
+    fn print(&self, line: &str) {
+        (self.console)(line);
     }
 }

@@ -1,13 +1,13 @@
-//! A development issuer: OpenID Connect's discovery and keys, and a token for whoever asks.
+//! The development issuer: OpenID Connect discovery, signing keys, and a token for any subject.
 //!
-//! It signs anyone in, as anyone. It stands where an OpenID Connect provider stands in a deployment.
+//! It replaces the OpenID Connect provider of a deployment, and signs in anyone as anyone.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -15,6 +15,7 @@ use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use percent_encoding::percent_decode_str;
 use rsa::pkcs1::EncodeRsaPrivateKey;
 use rsa::pkcs8::{EncodePublicKey, LineEnding};
 use rsa::traits::PublicKeyParts;
@@ -25,15 +26,15 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::server::Server;
 
-/// The audience of tokens that are asked for without one.
+/// The default audience of tokens.
 pub const DEFAULT_AUDIENCE: &str = "airbyte-embedded-dev";
 
-/// Seconds until tokens that are asked for without a lifetime expire.
+/// The default lifetime of tokens, in seconds.
 const DEFAULT_LIFETIME: i64 = 3600;
 
 const KEY_BITS: usize = 2048;
 
-/// A running issuer, with a key of its own. It stops when dropped.
+/// A running issuer with its own key. It stops when dropped.
 #[derive(Debug)]
 pub struct Issuer {
     signer: Arc<Signer>,
@@ -49,18 +50,24 @@ struct Signer {
 
 impl Issuer {
     /// Starts an issuer on a loopback address, with a new key. Its URL is the address.
+    ///
+    /// # Errors
+    /// If the address is not on loopback, or in use.
     pub async fn start(address: SocketAddr) -> io::Result<Self> {
         Self::start_as(address, |address| format!("http://{address}")).await
     }
 
-    /// Starts an issuer that goes by another URL, such as one with a host name; tokens carry it as `iss`.
+    /// Starts an issuer with another URL, such as one with a host name. Tokens carry it as `iss`.
+    ///
+    /// # Errors
+    /// If the address is not on loopback, or in use.
     pub async fn start_as(
         address: SocketAddr,
         url: impl FnOnce(SocketAddr) -> String,
     ) -> io::Result<Self> {
         let bound = Server::bind(address).await?;
         let url = url(bound.1);
-        // A second's work or more, without a pause.
+        // Generating the key takes a second of CPU time or more.
         let signer = tokio::task::spawn_blocking(move || Signer::generate(url))
             .await
             .map_err(io::Error::other)??;
@@ -72,22 +79,22 @@ impl Issuer {
         })
     }
 
-    /// The issuer's URL, as in `iss`.
+    /// Returns the issuer's URL, as in `iss`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.signer.url
     }
 
-    /// The `kid` of its key.
+    /// Returns the `kid` of its key.
     #[must_use]
     pub fn key_id(&self) -> &str {
         &self.signer.key_id
     }
 
-    /// Its public key in PEM, which forgers have as well as everyone else.
+    /// Returns its public key in PEM.
     ///
     /// # Panics
-    /// Never: a key that was generated can be encoded.
+    /// Never, because a generated key can be encoded.
     #[must_use]
     #[expect(
         clippy::expect_used,
@@ -100,7 +107,7 @@ impl Issuer {
             .expect("an encodable key")
     }
 
-    /// What a token for `subject` says, unless something else is asked for: one hour, the default audience.
+    /// Returns the default claims of a token for `subject`: one hour, the default audience.
     #[must_use]
     pub fn claims(&self, subject: &str) -> Map<String, Value> {
         self.signer
@@ -113,14 +120,14 @@ impl Issuer {
         self.sign(&self.signer.header(), claims)
     }
 
-    /// Signs exactly these claims under a header of the caller's, whose algorithm has to be an RSA one.
+    /// Signs exactly these claims under this header, whose algorithm must be an RSA one.
     ///
     /// # Panics
     /// If the algorithm is not an RSA one.
     #[must_use]
     #[expect(
         clippy::expect_used,
-        reason = "documented; claims and header are JSON already"
+        reason = "documented; claims and header are valid JSON"
     )]
     pub fn sign(&self, header: &Header, claims: &Map<String, Value>) -> String {
         jsonwebtoken::encode(header, claims, &self.signer.key).expect("an RSA algorithm")
@@ -196,7 +203,7 @@ impl std::fmt::Debug for Signer {
 }
 
 fn routes(signer: Arc<Signer>) -> Router {
-    // Any page may ask for a token: nothing here is worth keeping from one.
+    // Any page may request a token, because nothing here is secret.
     let cors = (
         HeaderName::from_static("access-control-allow-origin"),
         HeaderValue::from_static("*"),
@@ -218,31 +225,49 @@ fn routes(signer: Arc<Signer>) -> Router {
 }
 
 /// `GET /token?sub=alice`, and optionally `aud`, `exp` (seconds from now, may be negative) and `claims` (a JSON object
-/// whose members replace the others; a null removes one).
+/// whose keys replace the others; a null removes one).
 async fn token(
     State(signer): State<Arc<Signer>>,
-    Query(query): Query<BTreeMap<String, String>>,
+    RawQuery(query): RawQuery,
 ) -> Result<String, impl IntoResponse> {
-    requested_token(&signer, query)
+    parameters(query.as_deref().unwrap_or_default())
+        .and_then(|parameters| requested_token(&signer, parameters))
         .map_err(|problem| (StatusCode::BAD_REQUEST, format!("{problem}\n")))
+}
+
+/// Decodes a query. A `+` is a plus sign, as in an e-mail address that is typed into a URL; only a form uses it for a
+/// space.
+fn parameters(query: &str) -> Result<BTreeMap<String, String>, String> {
+    let decoded = |text: &str| match percent_decode_str(text).decode_utf8() {
+        Ok(decoded) => Ok(decoded.into_owned()),
+        Err(_) => Err("the query is not valid UTF-8".to_owned()),
+    };
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Ok((decoded(name)?, decoded(value)?))
+        })
+        .collect()
 }
 
 fn requested_token(signer: &Signer, mut query: BTreeMap<String, String>) -> Result<String, String> {
     let subject = query.remove("sub").filter(|subject| !subject.is_empty());
-    let subject = subject.ok_or("sub is missing: whose token? Try /token?sub=alice")?;
+    let subject = subject.ok_or("`sub` is required, as in /token?sub=alice")?;
     let audience = query
         .remove("aud")
         .unwrap_or_else(|| DEFAULT_AUDIENCE.to_owned());
     let lifetime = match query.remove("exp") {
         Some(seconds) => seconds
             .parse()
-            .map_err(|_| "exp has to be a number of seconds from now")?,
+            .map_err(|_| "`exp` must be a number of seconds from now")?,
         None => DEFAULT_LIFETIME,
     };
     let mut claims = signer.claims(&subject, &audience, lifetime);
     if let Some(more) = query.remove("claims") {
         let more: Map<String, Value> = serde_json::from_str(&more)
-            .map_err(|error| format!("claims has to be a JSON object: {error}"))?;
+            .map_err(|error| format!("`claims` must be a JSON object: {error}"))?;
         for (name, value) in more {
             if value.is_null() {
                 claims.remove(&name);
@@ -253,7 +278,7 @@ fn requested_token(signer: &Signer, mut query: BTreeMap<String, String>) -> Resu
     }
     if let Some(unknown) = query.keys().next() {
         return Err(format!(
-            "{unknown} is not known here; there are sub, aud, exp and claims"
+            "unknown parameter `{unknown}`, expected `sub`, `aud`, `exp` or `claims`"
         ));
     }
     jsonwebtoken::encode(&signer.header(), &claims, &signer.key).map_err(|error| error.to_string())

@@ -1,18 +1,16 @@
-//! What a developer's machine needs around the functions: API Gateway's part, an issuer, and what starts it all.
+//! The local stack: the local API Gateway, the development issuer, and everything else that `make dev` starts.
 //!
-//! - [`template`] reads the SAM template,
-//! - [`gateway`] serves the HTTP API that it describes, as API Gateway would,
-//! - [`issuer`] stands where an OpenID Connect provider stands in a deployment,
+//! - [`gateway`] serves the template's HTTP API as API Gateway does,
+//! - [`issuer`] replaces the OpenID Connect provider of a deployment,
 //! - [`demo`] serves the demo page,
-//! - [`stack`] starts everything that `make dev` shows, and [`guard`] sees to it that nothing is left of it.
+//! - [`stack`] starts everything, and [`supervisor`] stops the processes that it starts.
 //!
-//! All servers listen on loopback only and stop when they are dropped.
+//! All servers listen on loopback only and stop when they are dropped. The crate [`template`] reads the template.
 
 mod client;
 pub mod demo;
 pub mod gateway;
-pub mod guard;
 pub mod issuer;
 mod server;
 pub mod stack;
-pub mod template;
+pub mod supervisor;

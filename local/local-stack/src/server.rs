@@ -1,4 +1,4 @@
-//! An HTTP server on a loopback address, which ends when it is dropped.
+//! An HTTP server on a loopback address, which stops when it is dropped.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,10 +13,10 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tower::ServiceExt;
 
-/// How long a client may take to send its request's head.
+/// Timeout for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Who sent a request; in the request's extensions.
+/// The address of the client, in the extensions of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
@@ -28,12 +28,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Binds a port; only on loopback, for nothing here is fit for other machines to call. The port 0 stands for a free one.
+    /// Binds a loopback address, because nothing here is safe to expose to other machines. Port 0 selects a free port.
     pub(crate) async fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
         if !address.ip().is_loopback() {
-            let problem = format!(
-                "{address} is not a loopback address, and the local stack listens on nothing else"
-            );
+            let problem = format!("{address} is not a loopback address");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
         }
         let listener = TcpListener::bind(address).await?;
@@ -41,7 +39,7 @@ impl Server {
         Ok((listener, address))
     }
 
-    /// Serves what comes in on a port that was [bound](Self::bind).
+    /// Serves requests on a [bound](Self::bind) port.
     pub(crate) fn serve((listener, address): (TcpListener, SocketAddr), routes: Router) -> Self {
         Self {
             address,
@@ -49,7 +47,7 @@ impl Server {
         }
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -70,7 +68,7 @@ async fn accept(listener: TcpListener, routes: Router) {
                 Ok((stream, peer)) => {
                     connections.spawn(converse(TokioIo::new(stream), Peer(peer), routes.clone()));
                 }
-                // Out of file descriptors, say: those in use come back as connections end.
+                // Out of file descriptors, for example: connections that end release theirs.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             },
             Some(_ended) = connections.join_next() => {}
@@ -83,7 +81,7 @@ async fn converse(stream: TokioIo<tokio::net::TcpStream>, peer: Peer, routes: Ro
         request.extensions_mut().insert(peer);
         routes.clone().oneshot(request.map(Body::new))
     });
-    // What ends a connection early is the client's affair: a request that was not answered is seen there.
+    // Errors of a connection are ignored, because the client sees them.
     let _ended = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

@@ -1,15 +1,14 @@
-//! Everything that `make dev` starts, and how it ends.
+//! Start and end of everything that `make dev` runs.
 
-mod children;
+mod banner;
 mod console;
+mod error;
 mod functions;
-mod invoke_api;
 mod ports;
-mod screen;
+mod processes;
 mod secrets_manager;
 mod settings;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,78 +19,77 @@ use http::{Request, StatusCode, header};
 use http_body_util::Full;
 use serde::Deserialize;
 use serde_json::Value;
+use template::{Evaluator, FILE, Template, TemplateError};
 use tokio::signal::unix::{SignalKind, signal};
 
-pub use settings::{Settings, SettingsError};
+pub use error::StackError;
 
 use crate::client::Client;
 use crate::demo::{Demo, PageConfig};
 use crate::gateway::{Gateway, Options};
 use crate::issuer::{DEFAULT_AUDIENCE, Issuer};
-use crate::template::Template;
-use children::Children;
 use console::{Console, print};
-use functions::Runner;
-use invoke_api::InvokeApi;
-use settings::{local_url, loopback};
+use functions::{REGION, Runner};
+use processes::Processes;
+use settings::{Settings, local_url, loopback};
 
-/// The organization that the functions serve.
+/// The organization of the functions.
 const ORGANIZATION_ID: &str = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";
 
-/// The organization's credential that the Airbyte simulator accepts.
+/// The organization token that the Airbyte simulator accepts.
 const ORGANIZATION_TOKEN: &str = "dev-organization-token";
 
-/// Below the project's folder, in which `make dev` runs.
-const TEMPLATE: &str = "template.yaml";
-const PYTHON: &str = ".venv/dev/bin/python";
+/// The project's directory, which `make dev` runs in.
+const PROJECT: &str = ".";
 const CARGO_LAMBDA: &str = ".venv/dev/bin/cargo-lambda";
-const MOTO: &str = "local/moto_server.py";
 const WATCH_IGNORE: &str = "local/watch-ignore";
 const DEMO_PAGE: &str = "examples/web";
 const CLIENT: &str = "clients/web";
 
-/// How long a part that listens may take to answer.
+/// Timeout of a health check.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The parts that run in this process. They stop when dropped.
+/// The servers in this process. They stop when dropped.
 struct Running {
     _airbyte: Airbyte,
     _issuer: Issuer,
     _gateway: Gateway,
     _demo: Demo,
-    _invoke_api: InvokeApi,
-    secrets_manager_url: String,
+    aws_url: String,
 }
 
-/// Starts everything, and runs until a signal ends it or a part does; then nothing is left. The error says in
-/// lines for a developer what kept it from starting or running.
-pub async fn run(settings: &Settings) -> Result<(), String> {
+/// Starts everything, and runs until a signal arrives or a part ends. Then everything is stopped.
+///
+/// # Errors
+/// If a setting is invalid, or a part cannot be started or ends by itself.
+pub async fn run() -> Result<(), StackError> {
+    let settings = Settings::from_env().map_err(|error| error.to_string())?;
     ports::check(settings.ports)?;
-    let (children, mut ended) = Children::new();
-    let console = Arc::new(Console::keeping_back());
+    let (processes, mut ended) = Processes::new();
+    let console = Arc::new(Console::buffered());
 
     let start_and_stay = async {
-        let running = start(settings, &children, &console).await?;
-        console.start_printing();
-        show(&screen::text(settings, &running.secrets_manager_url));
+        let running = start(&settings, &processes, &console).await?;
+        show(&banner::text(&settings, &running.aws_url));
+        console.unbuffer();
         std::future::pending::<()>().await;
         drop(running);
         Ok(())
     };
-    let outcome = tokio::select! {
-        stopped = stopped() => stopped.map_err(|error| error.to_string()),
-        Some(child) = ended.recv() => Err(child),
-        problem = start_and_stay => problem,
+    let result = tokio::select! {
+        stopped = stopped() => stopped.map_err(|error| error.to_string().into()),
+        Some(process) = ended.recv() => Err(process.into()),
+        error = start_and_stay => error,
     };
-    if outcome.is_err() {
-        console.print_what_was_kept_back();
+    if result.is_err() {
+        console.flush();
     }
-    console.fall_silent();
-    children.stop().await;
-    outcome
+    console.mute();
+    processes.stop().await;
+    result
 }
 
-/// Waits for Ctrl-C, or for another signal that asks for the end.
+/// Waits for Ctrl-C, or for another signal that asks the program to end.
 async fn stopped() -> io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -106,21 +104,19 @@ async fn stopped() -> io::Result<()> {
 
 async fn start(
     settings: &Settings,
-    children: &Children,
+    processes: &Processes,
     console: &Arc<Console>,
-) -> Result<Running, String> {
+) -> Result<Running, StackError> {
     let ports = settings.ports;
-    let failed =
-        |part: &'static str| move |error: io::Error| format!("{part} cannot be started: {error}");
+    let project = Path::new(PROJECT);
+    let failed = |part: &'static str| {
+        move |error: io::Error| StackError::from(format!("failed to start {part}: {error}"))
+    };
 
     print("Starting Secrets Manager, the Airbyte simulator and the issuer");
-    let secrets = secrets_manager::start(
-        children,
-        Path::new(PYTHON),
-        Path::new(MOTO),
-        ORGANIZATION_TOKEN,
-    )
-    .await?;
+    // First, because it imports its modules while the others start.
+    let evaluator = Evaluator::start(project)?;
+    let secrets = secrets_manager::start(processes, project, ORGANIZATION_TOKEN).await?;
     let airbyte = Airbyte::start(airbyte_sim::Options {
         address: loopback(ports.airbyte),
         cloud_url: Some(local_url(ports.airbyte)),
@@ -133,61 +129,59 @@ async fn start(
         .await
         .map_err(failed("the issuer"))?;
 
-    let template = template(settings, &secrets.secret_arn, issuer.url(), &airbyte.url())?;
-    let endpoints = functions::endpoints(&template)?;
-    let told = Arc::clone(console);
+    let request = request(settings, &secrets.secret_arn, issuer.url(), &airbyte.url());
+    let template = evaluated(evaluator, request).await?;
+    let environment = functions::common_environment(&template)?;
+    let invoke_address = ports::invoke_address(ports.invoke);
+    let endpoints = functions::endpoints(&template, invoke_address);
+    let lines = Arc::clone(console);
     let gateway = Gateway::start(Options {
         address: loopback(ports.gateway),
         template: template.clone(),
         functions: endpoints.clone(),
-        console: Arc::new(move |line| told.say(line)),
+        console: Arc::new(move |line| lines.line(line)),
     })
     .await
     .map_err(failed("the gateway"))?;
-    let invoke_api = InvokeApi::start(ports.invoke, endpoints.clone())
-        .await
-        .map_err(failed("Lambda's Invoke API"))?;
     let config = page_config(settings, templates(&airbyte.url()).await?);
     let demo = Demo::start(
         loopback(ports.demo),
-        Path::new(DEMO_PAGE),
-        Path::new(CLIENT),
+        &project.join(DEMO_PAGE),
+        &project.join(CLIENT),
     )
     .await
     .map_err(failed("the demo page"))?;
     demo.configure(config).map_err(failed("the demo page"))?;
 
-    functions::build(children, &template).await?;
+    functions::build(processes, &template).await?;
     print("Starting the functions");
     let runner = Runner {
-        children,
+        processes,
         console: Arc::clone(console),
         cargo_lambda: Path::new(CARGO_LAMBDA),
         watch_ignore: Path::new(WATCH_IGNORE),
+        address: invoke_address,
         concurrency: settings.concurrency,
-        secrets_manager_url: &secrets.url,
+        aws_url: &secrets.url,
     };
-    for (name, function) in &template.functions {
-        runner.start(name, function, &endpoints[name]).await?;
-    }
+    runner.start(&environment, &endpoints).await?;
     check_health(settings).await?;
     Ok(Running {
         _airbyte: airbyte,
         _issuer: issuer,
         _gateway: gateway,
         _demo: demo,
-        _invoke_api: invoke_api,
-        secrets_manager_url: secrets.url,
+        aws_url: secrets.url,
     })
 }
 
-/// The template under the parameters of development.
-fn template(
+/// The template with the parameters of development.
+fn request(
     settings: &Settings,
     secret_arn: &str,
     issuer_url: &str,
     airbyte_url: &str,
-) -> Result<Template, String> {
+) -> template::Request {
     let parameters = [
         ("AllowedOrigins", settings.allowed_origins.as_str()),
         ("JwtIssuer", issuer_url),
@@ -196,12 +190,26 @@ fn template(
         ("AirbyteOrganizationId", ORGANIZATION_ID),
         ("AirbyteApiUrl", airbyte_url),
     ];
-    let mut parameters: BTreeMap<_, _> = parameters
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    parameters.extend(settings.parameter_overrides.iter().cloned());
-    Template::load(Path::new(TEMPLATE), &parameters).map_err(|error| error.to_string())
+    let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let overrides = settings.parameter_overrides.iter().cloned();
+    template::Request {
+        region: REGION.to_owned(),
+        parameters: parameters.into_iter().chain(overrides).collect(),
+        ..template::Request::of(Path::new(FILE))
+    }
+}
+
+async fn evaluated(
+    evaluator: Evaluator,
+    request: template::Request,
+) -> Result<Template, StackError> {
+    let evaluated = tokio::task::spawn_blocking(move || {
+        let evaluation = evaluator.evaluate(request)?;
+        evaluation.template()
+    });
+    let result: Result<Template, TemplateError> =
+        evaluated.await.map_err(|error| error.to_string())?;
+    Ok(result?)
 }
 
 fn page_config(settings: &Settings, templates: Vec<Value>) -> PageConfig {
@@ -215,8 +223,8 @@ fn page_config(settings: &Settings, templates: Vec<Value>) -> PageConfig {
     }
 }
 
-/// The source templates, as Airbyte lists them to the organization.
-async fn templates(airbyte_url: &str) -> Result<Vec<Value>, String> {
+/// Lists the source templates with the organization's token.
+async fn templates(airbyte_url: &str) -> Result<Vec<Value>, StackError> {
     #[derive(Deserialize)]
     struct List {
         data: Vec<Value>,
@@ -229,32 +237,29 @@ async fn templates(airbyte_url: &str) -> Result<Vec<Value>, String> {
         )
         .body(Full::default())
         .map_err(|error| error.to_string())?;
-    let answer = Client::new()
+    let response = Client::new()
         .call(request, HEALTH_TIMEOUT)
         .await
         .map_err(|error| format!("{url}: {error}"))?;
     let list: List =
-        serde_json::from_slice(answer.body()).map_err(|error| format!("{url}: {error}"))?;
+        serde_json::from_slice(response.body()).map_err(|error| format!("{url}: {error}"))?;
     Ok(list.data)
 }
 
-/// Asks every part something at the address that a developer will use.
-async fn check_health(settings: &Settings) -> Result<(), String> {
+/// Sends a request to every part, at the address that the developer uses.
+async fn check_health(settings: &Settings) -> Result<(), StackError> {
     let ports = settings.ports;
-    // Nobody has signed in, which is 401 to a JWT authorizer and 403 to IAM.
-    let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].as_slice();
-    let fine = [StatusCode::OK].as_slice();
+    // Without a caller: 401 of a JWT authorizer, 403 of IAM.
+    let denied = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].as_slice();
+    let ok = [StatusCode::OK].as_slice();
     let checks = [
-        (Request::post(local_url(ports.gateway) + "/token"), refused),
+        (Request::post(local_url(ports.gateway) + "/token"), denied),
         (
             Request::get(local_url(ports.issuer) + "/.well-known/openid-configuration"),
-            fine,
+            ok,
         ),
-        (
-            Request::get(local_url(ports.airbyte) + "/_sim/health"),
-            fine,
-        ),
-        (Request::get(local_url(ports.demo) + "/"), fine),
+        (Request::get(local_url(ports.airbyte) + "/_sim/health"), ok),
+        (Request::get(local_url(ports.demo) + "/"), ok),
     ];
     let client = Client::new();
     for (request, expected) in checks {
@@ -262,15 +267,14 @@ async fn check_health(settings: &Settings) -> Result<(), String> {
             .body(Full::default())
             .map_err(|error| error.to_string())?;
         let url = request.uri().to_string();
-        let answer = client
+        let response = client
             .call(request, HEALTH_TIMEOUT)
             .await
-            .map_err(|error| format!("{url}: {error}"))?;
-        if !expected.contains(&answer.status()) {
-            return Err(format!(
-                "{url} is not as it should be: it answered with {}",
-                answer.status()
-            ));
+            .map_err(|error| format!("health check failed: {url}: {error}"))?;
+        if !expected.contains(&response.status()) {
+            return Err(
+                format!("health check failed: {url} returned {}", response.status()).into(),
+            );
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The program itself: its guard leaves nothing behind, and a port in use keeps everything from starting.
+//! The program: its supervisor leaves no process behind, and invalid settings keep it from starting.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,22 +19,25 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_local-stack");
 /// Far longer than anything here takes.
 const SOON: Duration = Duration::from_secs(30);
 
-/// A guard over a shell script that prints process ids, one a line.
-struct Guarded {
-    guard: Child,
+/// A supervised shell script that prints process IDs, one per line.
+struct Supervised {
+    supervisor: Child,
     printed: BufReader<std::process::ChildStdout>,
 }
 
-impl Guarded {
+impl Supervised {
     fn start(script: &str) -> Self {
-        let mut guard = Command::new(PROGRAM)
-            .args(["guard", "sh", "-c", script])
+        let mut supervisor = Command::new(PROGRAM)
+            .args(["supervise", "sh", "-c", script])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let printed = BufReader::new(guard.stdout.take().unwrap());
-        Self { guard, printed }
+        let printed = BufReader::new(supervisor.stdout.take().unwrap());
+        Self {
+            supervisor,
+            printed,
+        }
     }
 
     fn process(&mut self) -> Pid {
@@ -43,11 +46,13 @@ impl Guarded {
         Pid::from_raw(line.trim().parse().unwrap())
     }
 
-    /// What becomes of the guard, and how long it takes.
+    /// Closes the input of the supervisor. Returns its exit status, and how long it took.
     fn end(mut self) -> (ExitStatus, Duration) {
-        drop(self.guard.stdin.take());
+        drop(self.supervisor.stdin.take());
         let since = Instant::now();
-        let status = until("the guard has ended", || self.guard.try_wait().unwrap());
+        let status = until("the supervisor ends", || {
+            self.supervisor.try_wait().unwrap()
+        });
         (status, since.elapsed())
     }
 }
@@ -58,12 +63,12 @@ fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
         if let Some(value) = condition() {
             return value;
         }
-        assert!(since.elapsed() < SOON, "waited in vain until {what}");
+        assert!(since.elapsed() < SOON, "timed out waiting until {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// Whether a process is there and has not ended.
+/// Whether a process exists and has not ended.
 fn runs(process: Pid) -> bool {
     let ended = || {
         let state = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
@@ -75,12 +80,12 @@ fn runs(process: Pid) -> bool {
 }
 
 #[test]
-fn the_guard_ends_what_was_started_below_it_when_its_input_ends() {
-    // As `cargo lambda watch` does: a child in a session of its own, which its parent does not end.
-    let mut guarded = Guarded::start("setsid sleep 1000 & echo $!; echo $$; exec sleep 1000");
-    let processes = [guarded.process(), guarded.process()];
+fn stops_descendants_when_input_ends() {
+    // As `cargo lambda watch` does: a child in its own session, which its parent does not stop.
+    let mut supervised = Supervised::start("setsid sleep 1000 & echo $!; echo $$; exec sleep 1000");
+    let processes = [supervised.process(), supervised.process()];
     assert!(processes.iter().all(|process| runs(*process)));
-    let (status, _) = guarded.end();
+    let (status, _) = supervised.end();
     assert!(status.success(), "{status}");
     for process in processes {
         assert!(!runs(process), "{process} was left behind");
@@ -88,47 +93,53 @@ fn the_guard_ends_what_was_started_below_it_when_its_input_ends() {
 }
 
 #[test]
-fn the_guard_ends_what_a_killed_command_leaves_behind() {
-    let mut guarded = Guarded::start("setsid sleep 1000 & echo $!; kill -9 $$");
-    let orphan = guarded.process();
-    until("the guard has ended", || guarded.guard.try_wait().unwrap());
+fn stops_orphans_of_killed_command() {
+    let mut supervised = Supervised::start("setsid sleep 1000 & echo $!; kill -9 $$");
+    let orphan = supervised.process();
+    until("the supervisor ends", || {
+        supervised.supervisor.try_wait().unwrap()
+    });
     assert!(!runs(orphan), "{orphan} was left behind");
 }
 
 #[test]
-fn who_does_not_end_when_asked_is_killed() {
-    let mut guarded = Guarded::start("trap '' TERM; echo $$; while :; do sleep 1; done");
-    let stubborn = guarded.process();
-    let (_, took) = guarded.end();
+fn kills_processes_that_ignore_sigterm() {
+    let mut supervised = Supervised::start("trap '' TERM; echo $$; while :; do sleep 1; done");
+    let stubborn = supervised.process();
+    let (_, took) = supervised.end();
     assert!(!runs(stubborn), "{stubborn} was left behind");
     assert!(
         took > Duration::from_secs(4),
-        "it was given {took:?} to end"
+        "its grace period was {took:?}"
     );
 }
 
 #[test]
-fn the_guard_ends_everything_when_it_is_asked_to_end_itself() {
-    let mut guarded = Guarded::start("echo $$; exec sleep 1000");
-    let process = guarded.process();
+fn stops_descendants_on_sigterm() {
+    let mut supervised = Supervised::start("echo $$; exec sleep 1000");
+    let process = supervised.process();
     kill(
-        Pid::from_raw(guarded.guard.id().try_into().unwrap()),
+        Pid::from_raw(supervised.supervisor.id().try_into().unwrap()),
         Signal::SIGTERM,
     )
     .unwrap();
-    until("the guard has ended", || guarded.guard.try_wait().unwrap());
+    until("the supervisor ends", || {
+        supervised.supervisor.try_wait().unwrap()
+    });
     assert!(!runs(process), "{process} was left behind");
 }
 
 #[test]
-fn the_guard_tells_how_the_command_ended() {
-    let mut guarded = Guarded::start("exit 7");
-    let status = until("the guard has ended", || guarded.guard.try_wait().unwrap());
+fn returns_exit_code_of_command() {
+    let mut supervised = Supervised::start("exit 7");
+    let status = until("the supervisor ends", || {
+        supervised.supervisor.try_wait().unwrap()
+    });
     assert_eq!(status.code(), Some(7));
 }
 
 #[test]
-fn a_port_in_use_keeps_everything_from_starting() {
+fn rejects_port_in_use_before_start() {
     let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let taken = held.local_addr().unwrap().port();
     let mut stack = Command::new(PROGRAM)
@@ -138,31 +149,33 @@ fn a_port_in_use_keeps_everything_from_starting() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let status = until("the stack has ended", || stack.try_wait().unwrap());
-    let mut said = String::new();
+    let status = until("the stack ends", || stack.try_wait().unwrap());
+    let mut printed = String::new();
     stack
         .stderr
         .take()
         .unwrap()
-        .read_to_string(&mut said)
+        .read_to_string(&mut printed)
         .unwrap();
-    assert_eq!(status.code(), Some(1), "{said}");
-    let problem = format!("port {taken}, for the issuer, is in use; set another with ISSUER_PORT");
-    assert!(said.contains(&problem), "{said}");
-    assert!(!said.contains("Starting"), "{said}");
+    assert_eq!(status.code(), Some(1), "{printed}");
+    let problem = format!(
+        "error: port {taken}, for the issuer, is in use\nhelp: set ISSUER_PORT to another port"
+    );
+    assert!(printed.contains(&problem), "{printed}");
+    assert!(!printed.contains("Starting"), "{printed}");
     drop(held);
 }
 
 #[test]
-fn a_setting_that_cannot_be_used_is_said_by_name() {
+fn rejects_invalid_setting_by_name() {
     let output = Command::new(PROGRAM)
         .env("GATEWAY_PORT", "http")
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
     assert_eq!(
-        said.trim(),
-        "GATEWAY_PORT=http cannot be used: expected a port between 1 and 65535"
+        printed.trim(),
+        "error: GATEWAY_PORT=http is invalid: expected a port between 1 and 65535"
     );
 }

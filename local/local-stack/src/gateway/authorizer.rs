@@ -1,7 +1,8 @@
-//! The JWT authorizer: whose tokens are accepted, by API Gateway's rules.
+//! The JWT authorizer: verification of tokens by API Gateway's rules.
 //!
-//! Unverified on AWS, and decided here: a token without `exp` is refused, times are compared without leeway, and keys
-//! are kept for two hours without a second look for an unknown `kid`.
+//! Keys are cached for two hours, as API Gateway's documentation says. Unverified on AWS, and decided here: the scheme
+//! `Bearer` is matched in any case, as RFC 9110 says of schemes; a token without `exp` is rejected; times are compared
+//! without leeway; an unknown `kid` does not cause another fetch of the keys.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,59 +12,59 @@ use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use template::JwtAuthorizer;
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
-use super::refusal::Refusal;
+use super::error::GatewayError;
 use crate::client::Client;
-use crate::template::JwtAuthorizer;
 
-/// How long the issuer may take for each of its two answers.
+/// Timeout of each of the two requests to the issuer.
 const FETCH_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// How long keys are used without asking for them again.
+/// Lifetime of cached keys.
 const KEY_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// Checks callers' tokens for a route.
+/// Verifies the tokens of a route's callers.
 #[derive(Debug)]
 pub(super) struct Authorizer {
     rules: JwtAuthorizer,
     keys: Arc<Keys>,
 }
 
-/// A token that was accepted.
+/// A verified token.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Verified {
     pub(super) claims: Map<String, Value>,
-    /// The token's scopes; `None` if the route asks for none.
+    /// The token's scopes; `None` if the route requires none.
     pub(super) scopes: Option<Vec<String>>,
 }
 
-/// Why a token is not accepted.
+/// An error of authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Denied {
-    /// There is none.
-    Missing,
-    /// What is wrong with it.
-    Invalid(&'static str),
-    /// The issuer's keys cannot be had, so that nothing can be checked. The text is for the console.
-    NoKeys(String),
-    /// It is good, but has none of the route's scopes.
-    Scope,
+pub(super) enum AuthError {
+    /// The request has no token.
+    MissingToken,
+    /// The token is invalid. Holds the error description.
+    InvalidToken(&'static str),
+    /// The issuer's keys could not be fetched. Holds the cause, for the console.
+    KeysUnavailable(String),
+    /// The token is valid, but has none of the route's scopes.
+    MissingScope,
 }
 
-impl From<&Denied> for Refusal {
-    fn from(denied: &Denied) -> Self {
+impl From<&AuthError> for GatewayError {
+    fn from(error: &AuthError) -> Self {
         let invalid = |problem: &str| {
             format!(r#"Bearer scope="" error="invalid_token" error_description="{problem}""#)
         };
-        match denied {
-            Denied::Missing => Self::Unauthorized("Bearer".to_owned()),
-            Denied::Invalid(problem) => Self::Unauthorized(invalid(problem)),
-            Denied::NoKeys(_) => {
+        match error {
+            AuthError::MissingToken => Self::Unauthorized("Bearer".to_owned()),
+            AuthError::InvalidToken(problem) => Self::Unauthorized(invalid(problem)),
+            AuthError::KeysUnavailable(_) => {
                 Self::Unauthorized(invalid("OIDC discovery endpoint communication error"))
             }
-            Denied::Scope => Self::Forbidden,
+            AuthError::MissingScope => Self::Forbidden,
         }
     }
 }
@@ -73,31 +74,37 @@ impl Authorizer {
         Self { rules, keys }
     }
 
-    /// Checks the token of a request.
-    pub(super) async fn check(&self, headers: &HeaderMap, uri: &Uri) -> Result<Verified, Denied> {
+    /// Verifies the token of a request.
+    pub(super) async fn check(
+        &self,
+        headers: &HeaderMap,
+        uri: &Uri,
+    ) -> Result<Verified, AuthError> {
         let source = self
             .rules
             .identity_source
             .iter()
             .find_map(|source| identity(source, headers, uri));
-        let token = source.ok_or(Denied::Missing)?;
-        let token = token.strip_prefix("Bearer ").unwrap_or(&token).trim();
+        let source = source.ok_or(AuthError::MissingToken)?;
+        let token = without_scheme(&source);
         if token.is_empty() {
-            return Err(Denied::Missing);
+            return Err(AuthError::MissingToken);
         }
 
         let header = jsonwebtoken::decode_header(token)
-            .map_err(|_| Denied::Invalid("the token cannot be read"))?;
+            .map_err(|_| AuthError::InvalidToken("the token is malformed"))?;
         let algorithm = header.alg;
         if !matches!(
             algorithm,
             Algorithm::RS256 | Algorithm::RS384 | Algorithm::RS512
         ) {
-            return Err(Denied::Invalid("the token's algorithm is not supported"));
+            return Err(AuthError::InvalidToken(
+                "the token has an unsupported algorithm",
+            ));
         }
         let key_id = header
             .kid
-            .ok_or(Denied::Invalid("the token names no key"))?;
+            .ok_or(AuthError::InvalidToken("the token has no key ID"))?;
         let key = self.keys.find(&key_id).await?;
         let claims = signed_claims(token, algorithm, &key)?;
 
@@ -105,6 +112,15 @@ impl Authorizer {
         let scopes = check_scopes(&claims, &self.rules.scopes)?;
         Ok(Verified { claims, scopes })
     }
+}
+
+/// The token of an `authorization` header, which may stand alone or after the scheme `Bearer`.
+fn without_scheme(header: &str) -> &str {
+    let token = match header.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => token,
+        _ => header,
+    };
+    token.trim()
 }
 
 /// The value of an identity source such as `$request.header.Authorization`.
@@ -120,31 +136,33 @@ fn identity(source: &str, headers: &HeaderMap, uri: &Uri) -> Option<String> {
     }
 }
 
-/// The claims of a token whose signature is right. Nothing else of it has been looked at.
+/// The claims of a token whose signature is valid. Nothing else is checked.
 fn signed_claims(
     token: &str,
     algorithm: Algorithm,
     key: &Jwk,
-) -> Result<Map<String, Value>, Denied> {
+) -> Result<Map<String, Value>, AuthError> {
     let mut signature_only = Validation::new(algorithm);
     signature_only.required_spec_claims.clear();
     signature_only.validate_exp = false;
     signature_only.validate_aud = false;
     let key = DecodingKey::from_jwk(key)
-        .map_err(|_| Denied::Invalid("the token's key cannot be used"))?;
+        .map_err(|_| AuthError::InvalidToken("the token's key is not usable"))?;
     let decoded = jsonwebtoken::decode(token, &key, &signature_only);
     decoded
         .map(|token| token.claims)
-        .map_err(|_| Denied::Invalid("the token's signature is invalid"))
+        .map_err(|_| AuthError::InvalidToken("the token has an invalid signature"))
 }
 
 fn check_claims(
     claims: &Map<String, Value>,
     rules: &JwtAuthorizer,
     now: OffsetDateTime,
-) -> Result<(), Denied> {
+) -> Result<(), AuthError> {
     if claims.get("iss").and_then(Value::as_str) != Some(&rules.issuer) {
-        return Err(Denied::Invalid("the token does not have a valid issuer"));
+        return Err(AuthError::InvalidToken(
+            "the token does not have a valid issuer",
+        ));
     }
     // client_id counts only where there is no aud.
     let audiences = strings(claims.get("aud").or_else(|| claims.get("client_id")));
@@ -152,35 +170,39 @@ fn check_claims(
         .iter()
         .any(|audience| rules.audience.iter().any(|known| known == audience))
     {
-        return Err(Denied::Invalid("the token does not have a valid audience"));
+        return Err(AuthError::InvalidToken(
+            "the token does not have a valid audience",
+        ));
     }
 
     let now = (now - OffsetDateTime::UNIX_EPOCH).as_seconds_f64();
     let time = |name: &str| match claims.get(name) {
-        Some(value) => value
-            .as_f64()
-            .map(Some)
-            .ok_or(Denied::Invalid("the token's times are not numbers")),
+        Some(value) => value.as_f64().map(Some).ok_or(AuthError::InvalidToken(
+            "the token has an invalid timestamp",
+        )),
         None => Ok(None),
     };
-    let expires = time("exp")?.ok_or(Denied::Invalid("the token does not expire"))?;
+    let expires =
+        time("exp")?.ok_or(AuthError::InvalidToken("the token has no expiration time"))?;
     if expires <= now {
-        return Err(Denied::Invalid("the token has expired"));
+        return Err(AuthError::InvalidToken("the token has expired"));
     }
     if time("nbf")?.is_some_and(|not_before| not_before > now) {
-        return Err(Denied::Invalid("the token is not yet valid"));
+        return Err(AuthError::InvalidToken("the token is not yet valid"));
     }
     if time("iat")?.is_some_and(|issued| issued > now) {
-        return Err(Denied::Invalid("the token was issued in the future"));
+        return Err(AuthError::InvalidToken(
+            "the token was issued in the future",
+        ));
     }
     Ok(())
 }
 
-/// The token's scopes, of which the route's needs one.
+/// The token's scopes, of which one must be among the route's.
 fn check_scopes(
     claims: &Map<String, Value>,
     required: &[String],
-) -> Result<Option<Vec<String>>, Denied> {
+) -> Result<Option<Vec<String>>, AuthError> {
     if required.is_empty() {
         return Ok(None);
     }
@@ -192,11 +214,11 @@ fn check_scopes(
     if scopes.iter().any(|scope| required.contains(scope)) {
         Ok(Some(scopes))
     } else {
-        Err(Denied::Scope)
+        Err(AuthError::MissingScope)
     }
 }
 
-/// The texts of a claim that is one, or a list of them.
+/// The strings of a claim that is a string or a list.
 fn strings(claim: Option<&Value>) -> Vec<&str> {
     match claim {
         Some(Value::String(text)) => vec![text],
@@ -205,7 +227,7 @@ fn strings(claim: Option<&Value>) -> Vec<&str> {
     }
 }
 
-/// An issuer's keys, asked for when first needed.
+/// An issuer's keys, fetched at first use.
 #[derive(Debug)]
 pub(super) struct Keys {
     issuer: String,
@@ -222,18 +244,21 @@ impl Keys {
         }
     }
 
-    /// The RSA key of this name.
-    async fn find(&self, key_id: &str) -> Result<Jwk, Denied> {
+    /// The RSA key with this ID.
+    async fn find(&self, key_id: &str) -> Result<Jwk, AuthError> {
         let mut fetched = self.fetched.lock().await;
         let keys = match fetched.take().filter(|(at, _)| at.elapsed() < KEY_LIFETIME) {
             Some(fresh) => fetched.insert(fresh),
-            None => fetched.insert((Instant::now(), self.fetch().await.map_err(Denied::NoKeys)?)),
+            None => fetched.insert((
+                Instant::now(),
+                self.fetch().await.map_err(AuthError::KeysUnavailable)?,
+            )),
         };
         keys.1
             .find(key_id)
             .filter(|key| matches!(key.algorithm, AlgorithmParameters::RSA(_)))
             .cloned()
-            .ok_or(Denied::Invalid("the token's key is not known"))
+            .ok_or(AuthError::InvalidToken("the token has an unknown key ID"))
     }
 
     async fn fetch(&self) -> Result<JwkSet, String> {
@@ -251,21 +276,18 @@ impl Keys {
     async fn fetch_json<T: DeserializeOwned>(&self, url: &str) -> Result<T, String> {
         if !url.starts_with("http://") {
             return Err(format!(
-                "{url}: the local gateway asks http:// issuers on this machine only"
+                "{url}: the local gateway supports http:// issuers on this machine only"
             ));
         }
-        let answer = self
+        let response = self
             .client
             .get(url, FETCH_TIMEOUT)
             .await
             .map_err(|error| format!("{url}: {error}"))?;
-        if answer.status() != StatusCode::OK {
-            return Err(format!(
-                "{url}: answered with status {}",
-                answer.status().as_u16()
-            ));
+        if response.status() != StatusCode::OK {
+            return Err(format!("{url}: status {}", response.status().as_u16()));
         }
-        serde_json::from_slice(answer.body()).map_err(|error| format!("{url}: {error}"))
+        serde_json::from_slice(response.body()).map_err(|error| format!("{url}: {error}"))
     }
 }
 
@@ -277,7 +299,7 @@ mod tests {
 
     const NOW: i64 = 1_700_000_000;
 
-    fn checked(claims: Value) -> Result<(), Denied> {
+    fn checked(claims: Value) -> Result<(), AuthError> {
         let rules = JwtAuthorizer {
             issuer: "https://issuer.example".to_owned(),
             audience: vec!["app".to_owned(), "other".to_owned()],
@@ -302,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn right_claims_pass() {
+    fn accepts_valid_claims() {
         let cases = [
             json!({}),
             json!({"aud": ["someone", "other"]}),
@@ -317,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_claims_are_told_apart() {
+    fn names_invalid_claim() {
         let cases = [
             (
                 json!({"iss": "https://issuer.example/"}),
@@ -340,8 +362,8 @@ mod tests {
                 "the token does not have a valid audience",
             ),
             (json!({"exp": NOW}), "the token has expired"),
-            (json!({"exp": null}), "the token does not expire"),
-            (json!({"exp": "soon"}), "the token's times are not numbers"),
+            (json!({"exp": null}), "the token has no expiration time"),
+            (json!({"exp": "soon"}), "the token has an invalid timestamp"),
             (json!({"nbf": NOW + 1}), "the token is not yet valid"),
             (
                 json!({"iat": NOW + 1}),
@@ -351,14 +373,24 @@ mod tests {
         for (claims, problem) in cases {
             assert_eq!(
                 checked(claims.clone()),
-                Err(Denied::Invalid(problem)),
+                Err(AuthError::InvalidToken(problem)),
                 "{claims}"
             );
         }
     }
 
     #[test]
-    fn one_of_the_routes_scopes_is_enough() {
+    fn strips_scheme_in_any_case() {
+        for header in ["x.y.z", "Bearer x.y.z", "bearer x.y.z", "BEARER  x.y.z "] {
+            assert_eq!(without_scheme(header), "x.y.z", "{header:?}");
+        }
+        for header in ["Basic x.y.z", "Bearer", "Bearerx.y.z"] {
+            assert_eq!(without_scheme(header), header);
+        }
+    }
+
+    #[test]
+    fn requires_one_of_the_scopes() {
         let scopes = |claims: Value, required: &[&str]| {
             let required: Vec<_> = required.iter().map(|&scope| scope.to_owned()).collect();
             check_scopes(claims.as_object().unwrap(), &required)
@@ -380,12 +412,15 @@ mod tests {
             scopes(json!({"scp": ["a", "b"]}), &["b"]),
             some(&["a", "b"])
         );
-        assert_eq!(scopes(json!({"scope": "ab"}), &["a"]), Err(Denied::Scope));
-        assert_eq!(scopes(json!({}), &["a"]), Err(Denied::Scope));
+        assert_eq!(
+            scopes(json!({"scope": "ab"}), &["a"]),
+            Err(AuthError::MissingScope)
+        );
+        assert_eq!(scopes(json!({}), &["a"]), Err(AuthError::MissingScope));
     }
 
     #[test]
-    fn tokens_are_found_where_the_template_says() {
+    fn reads_token_from_identity_source() {
         let headers =
             HeaderMap::from_iter([(http::header::AUTHORIZATION, "Bearer x".parse().unwrap())]);
         let uri: Uri = "/token?a=1&auth=y%20z".parse().unwrap();

@@ -1,4 +1,8 @@
-//! The event that a function is invoked with: HTTP API payload format 2.0.
+//! The event that a function is invoked with, in payload format 2.0.
+//!
+//! The types are not those of `aws_lambda_events`, because these do not serialize to what API Gateway sends:
+//! `ApiGatewayV2httpRequest` adds `httpMethod: "GET"` and five null fields, and leaves out `scopes` where API Gateway sends
+//! null.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,13 +14,13 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use template::ACCOUNT;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::authorizer::Verified;
-use crate::template::ACCOUNT;
 
-/// Everything an event is made of.
+/// The parts of an event.
 pub(super) struct Source<'a> {
     pub(super) head: &'a Parts,
     pub(super) body: &'a Bytes,
@@ -75,7 +79,7 @@ struct AuthorizerContext {
 #[derive(Serialize)]
 struct JwtContext {
     claims: BTreeMap<String, String>,
-    /// Null where the route asks for none.
+    /// Null where the route requires none.
     scopes: Option<Vec<String>>,
 }
 
@@ -180,7 +184,7 @@ fn headers(sent: &HeaderMap, caller_ip: IpAddr, now: OffsetDateTime) -> BTreeMap
     headers
 }
 
-/// Values of the same name are joined by commas.
+/// Joins the values of a name by commas.
 fn joined<N: AsRef<str>, V: AsRef<str>>(
     pairs: impl Iterator<Item = (N, V)>,
 ) -> BTreeMap<String, String> {
@@ -222,8 +226,7 @@ fn without_port(host: &str) -> &str {
         .map_or(host, |(name, _)| name)
 }
 
-/// The body as it stands in the event, and whether that is base64: text is handed on as it is only if the content type
-/// says that it is text.
+/// The body of the event, and whether it is base64. Only a body whose content type is a text type is passed on unchanged.
 fn encoded(body: &Bytes, content_type: &str) -> (Option<String>, bool) {
     if body.is_empty() {
         return (None, false);
@@ -234,7 +237,7 @@ fn encoded(body: &Bytes, content_type: &str) -> (Option<String>, bool) {
     }
 }
 
-/// Whether API Gateway takes a content type for text. A missing one and a form are not.
+/// Whether a content type is a text type to API Gateway. A missing one and that of a form are not.
 fn is_text(content_type: &str) -> bool {
     let kind = content_type
         .split(';')
@@ -251,7 +254,7 @@ fn is_text(content_type: &str) -> bool {
         || kind.ends_with("+xml")
 }
 
-/// Claims as a function gets them: every value a text, nulls left out.
+/// The claims as a function receives them: every value a string, nulls left out.
 fn stringified(claims: Map<String, Value>) -> BTreeMap<String, String> {
     claims
         .into_iter()
@@ -260,7 +263,7 @@ fn stringified(claims: Map<String, Value>) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// A value as API Gateway prints it. Lists are `[a b]`; the form of objects is unverified.
+/// Prints a value as API Gateway does. Lists are `[a b]`; the form of objects is unverified.
 fn printed(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -304,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_has_the_whole_payload_format() {
+    fn builds_whole_payload_format() {
         let request = Request::post("/token?a=1&b=x%20y&a=2")
             .header("Host", "localhost:3000")
             .header("Content-Type", "application/json")
@@ -367,8 +370,43 @@ mod tests {
         );
     }
 
+    /// The keys of an object and of the objects in it, as paths. The names of headers and claims are data.
+    fn keys(value: &Value) -> Vec<String> {
+        fn collect(value: &Value, path: &str, keys: &mut Vec<String>) {
+            for (key, inner) in value.as_object().into_iter().flatten() {
+                let path = format!("{path}/{key}");
+                if !matches!(key.as_str(), "headers" | "claims") {
+                    collect(inner, &path, keys);
+                }
+                keys.push(path);
+            }
+        }
+        let mut keys = Vec::new();
+        collect(value, "", &mut keys);
+        keys.sort();
+        keys
+    }
+
     #[test]
-    fn what_is_not_there_is_left_out() {
+    fn has_keys_of_example_event() {
+        let example = include_str!("../../../../events/create-source-jwt.json");
+        let request = Request::post("/sources")
+            .header("Host", "localhost:3000")
+            .header("Content-Type", "application/json")
+            .body(&b"{}"[..])
+            .unwrap();
+        let verified = Verified {
+            claims: Map::new(),
+            scopes: None,
+        };
+
+        let event = event(request, Some(verified));
+
+        assert_eq!(keys(&event), keys(&serde_json::from_str(example).unwrap()));
+    }
+
+    #[test]
+    fn omits_absent_fields() {
         let event = event(
             Request::post("/token")
                 .header("Host", "127.0.0.1")
@@ -391,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_base64_unless_the_content_type_is_text() {
+    fn encodes_body_unless_content_type_is_text() {
         let body = Bytes::from_static(b"{}");
         for text in [
             "application/json",
@@ -423,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_utf8_is_base64_whatever_the_content_type() {
+    fn encodes_body_that_is_not_utf8() {
         assert_eq!(
             encoded(&Bytes::from_static(b"\xff"), "application/json"),
             (Some("/w==".to_owned()), true)
@@ -431,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_become_texts() {
+    fn prints_claims_as_strings() {
         let claims = json!({
             "sub": "alice", "exp": 1_700_000_000, "ratio": 0.5, "admin": true, "none": null,
             "roles": ["a", "b"], "levels": [1, 2], "address": {"city": "Ulm"},

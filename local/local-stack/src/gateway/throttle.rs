@@ -1,14 +1,14 @@
-//! Throttling by token bucket.
+//! Throttling by a token bucket.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::template::Throttling;
+use template::Throttling;
 
-/// Lets calls through at a rate, and a burst of them at once.
+/// A token bucket.
 #[derive(Debug)]
 pub(super) struct Bucket {
-    measures: Throttling,
+    limits: Throttling,
     level: Mutex<Level>,
 }
 
@@ -19,21 +19,21 @@ struct Level {
 }
 
 impl Bucket {
-    pub(super) fn full(measures: Throttling, now: Instant) -> Self {
+    pub(super) fn full(limits: Throttling, now: Instant) -> Self {
         Self {
-            measures,
+            limits,
             level: Mutex::new(Level {
-                tokens: measures.burst,
+                tokens: limits.burst,
                 at: now,
             }),
         }
     }
 
-    /// Whether a call may pass now.
+    /// Takes a token, and returns whether there was one.
     pub(super) fn take(&self, now: Instant) -> bool {
         let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
-        let refill = now.saturating_duration_since(level.at).as_secs_f64() * self.measures.rate;
-        let tokens = (level.tokens + refill).min(self.measures.burst);
+        let refill = now.saturating_duration_since(level.at).as_secs_f64() * self.limits.rate;
+        let tokens = (level.tokens + refill).min(self.limits.burst);
         let passes = tokens >= 1.0;
         *level = Level {
             tokens: if passes { tokens - 1.0 } else { tokens },
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_passes_and_then_the_rate() {
+    fn allows_burst_then_rate() {
         let start = Instant::now();
         let bucket = Bucket::full(
             Throttling {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rest_fills_it_up_to_the_burst_and_no_further() {
+    fn refills_up_to_burst() {
         let start = Instant::now();
         let bucket = Bucket::full(
             Throttling {

@@ -1,50 +1,71 @@
-//! What a developer sees while the stack runs.
+//! Output for the developer while the stack runs.
 
 use std::sync::{Mutex, PoisonError};
 
-/// Prints lines on standard error while the stack runs.
+/// Prints lines on standard error.
 #[derive(Debug)]
 pub(super) struct Console(Mutex<Mode>);
 
 #[derive(Debug)]
 enum Mode {
-    /// While the stack starts: lines are of interest only if something goes wrong.
-    KeepingBack(Vec<String>),
+    /// While the stack starts: lines are printed only if it fails, warnings in any case.
+    Buffering {
+        lines: Vec<String>,
+        warnings: Vec<String>,
+    },
     Printing,
-    /// While it stops: what others say then is only that they are being ended.
-    Silent,
+    /// While the stack stops: processes report that they are being stopped.
+    Muted,
 }
 
 impl Console {
-    pub(super) fn keeping_back() -> Self {
-        Self(Mutex::new(Mode::KeepingBack(Vec::new())))
+    /// Returns a console that buffers lines.
+    pub(super) fn buffered() -> Self {
+        Self(Mutex::new(Mode::Buffering {
+            lines: Vec::new(),
+            warnings: Vec::new(),
+        }))
     }
 
-    pub(super) fn say(&self, line: &str) {
+    /// Prints or buffers a line.
+    pub(super) fn line(&self, line: &str) {
         match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Mode::KeepingBack(lines) => lines.push(line.to_owned()),
+            Mode::Buffering { lines, .. } => lines.push(line.to_owned()),
             Mode::Printing => print(line),
-            Mode::Silent => {}
+            Mode::Muted => {}
         }
     }
 
-    /// Forgets what was kept back, and prints every line from now on.
-    pub(super) fn start_printing(&self) {
-        self.change(Mode::Printing);
+    /// Prints a line, at the latest when the stack has started.
+    pub(super) fn warn(&self, line: &str) {
+        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Mode::Buffering { warnings, .. } => warnings.push(line.to_owned()),
+            Mode::Printing => print(line),
+            Mode::Muted => {}
+        }
     }
 
-    /// Prints what was kept back, if anything still is.
-    pub(super) fn print_what_was_kept_back(&self) {
-        if let Mode::KeepingBack(lines) = self.change(Mode::Printing) {
-            for line in lines {
+    /// Discards the buffered lines but for the warnings, and prints every line from now on.
+    pub(super) fn unbuffer(&self) {
+        if let Mode::Buffering { warnings, .. } = self.change(Mode::Printing) {
+            for line in warnings {
                 print(&line);
             }
         }
     }
 
-    /// Prints nothing from now on.
-    pub(super) fn fall_silent(&self) {
-        self.change(Mode::Silent);
+    /// Prints the buffered lines, and every line from now on.
+    pub(super) fn flush(&self) {
+        if let Mode::Buffering { lines, warnings } = self.change(Mode::Printing) {
+            for line in lines.into_iter().chain(warnings) {
+                print(&line);
+            }
+        }
+    }
+
+    /// Discards every line from now on.
+    pub(super) fn mute(&self) {
+        self.change(Mode::Muted);
     }
 
     fn change(&self, mode: Mode) -> Mode {

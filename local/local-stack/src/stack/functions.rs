@@ -1,164 +1,230 @@
-//! The functions: built, and run by `cargo lambda watch`, one for each.
+//! The functions: built, and run by one `cargo lambda watch`.
 //!
-//! One `cargo lambda watch` could run both, but then with one environment for the two, and with the template's
-//! variables of one function visible to the other.
+//! It serves Lambda's Invoke API for both, and gives both the same environment.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use http::{Request, header};
 use http_body_util::Full;
 use serde_json::Value;
+use template::Template;
+use template::environment::Environment;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::Command;
 use tokio::sync::watch;
 
-use super::children::{Children, guarded};
 use super::console::{Console, print};
+use super::error::StackError;
+use super::processes::{Processes, supervised};
 use crate::client::Client;
 use crate::gateway::FunctionEndpoints;
-use crate::template::{Function, REGION, Template};
 
-/// How long a function that is built may take to answer for the first time.
-const FIRST_ANSWER: Duration = Duration::from_secs(60);
+/// The region that local tools default to.
+pub(super) const REGION: &str = "us-east-1";
 
-/// Variables of the developer's own that would lead a function to their AWS account.
-const NOT_INHERITED: [&str; 6] = [
-    "AWS_PROFILE",
-    "AWS_DEFAULT_PROFILE",
-    "AWS_SESSION_TOKEN",
-    "AWS_ENDPOINT_URL",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_ROLE_ARN",
+/// How long a built function may take to respond for the first time.
+const FIRST_RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Settings of cargo, the compiler and the linker: names, and beginnings of names before a `_`.
+const BUILD_SETTINGS: [&str; 19] = [
+    "AR",
+    "C_INCLUDE",
+    "CARGO",
+    "CC",
+    "CCACHE",
+    "CFLAGS",
+    "CPATH",
+    "CXX",
+    "CXXFLAGS",
+    "DEVELOPER",
+    "LDFLAGS",
+    "LIBRARY",
+    "MACOSX",
+    "NIX",
+    "PKG_CONFIG",
+    "RUSTC",
+    "RUSTFLAGS",
+    "RUSTUP",
+    "SDKROOT",
 ];
+
+/// Beginnings of variables that are not passed on to cargo:
+/// - The description of the running package, which `cargo run` sets. It would rebuild each crate that reads one of these.
+/// - Settings of cargo's output, and of cargo-lambda.
+const NOT_BUILD_SETTINGS: [&str; 5] = [
+    "CARGO_BIN_",
+    "CARGO_MANIFEST_",
+    "CARGO_PKG_",
+    "CARGO_TERM_",
+    "CARGO_LAMBDA_",
+];
+
+const RELOAD_IS_OFF: &str = "\
+warning: the functions do not restart when a file is saved, because the system has no file watches left
+help: raise fs.inotify.max_user_watches and fs.inotify.max_user_instances, or restart `make dev` after a change";
 
 /// How to run the functions.
 pub(super) struct Runner<'a> {
-    pub(super) children: &'a Children,
+    pub(super) processes: &'a Processes,
     pub(super) console: Arc<Console>,
-    /// cargo-lambda's program.
+    /// The program of cargo-lambda.
     pub(super) cargo_lambda: &'a Path,
-    /// Files whose changes do not concern the functions.
+    /// A file with patterns of the files that no function depends on.
     pub(super) watch_ignore: &'a Path,
+    /// The address of Lambda's Invoke API.
+    pub(super) address: SocketAddr,
+    /// Instances of each function.
     pub(super) concurrency: u16,
-    pub(super) secrets_manager_url: &'a str,
+    /// The endpoint of AWS's APIs.
+    pub(super) aws_url: &'a str,
 }
 
-/// Builds every function, so that the first call does not wait for that. cargo shows how far it is.
-pub(super) async fn build(children: &Children, template: &Template) -> Result<(), String> {
+/// Builds every function, so that the first call does not wait for it. cargo prints its progress.
+pub(super) async fn build(processes: &Processes, template: &Template) -> Result<(), StackError> {
     let names: Vec<_> = template.functions.keys().map(String::as_str).collect();
     print(&format!(
-        "Building {} (the first time this takes some minutes)",
+        "Building {} (some minutes the first time)",
         names.join(" and ")
     ));
     let since = Instant::now();
-    for name in names {
-        let mut command = guarded("cargo").map_err(|error| error.to_string())?;
-        // As `cargo lambda watch` will: another choice of packages would mean other features, and a second build.
-        command.args(["build", "--package", name, "--bin", name]);
-        let status = children
-            .run("cargo build", command)
-            .await
-            .map_err(|error| error.to_string())?;
-        if !status.success() {
-            return Err(format!("{name} could not be built; cargo says why above"));
-        }
+    let mut command =
+        supervised("cargo", build_environment()).map_err(|error| error.to_string())?;
+    // With the packages that `cargo lambda watch` selects, because others would mean other features and a second build.
+    command.arg("build");
+    for name in &names {
+        command.args(["--bin", name]);
+    }
+    let status = processes
+        .run("cargo build", command)
+        .await
+        .map_err(|error| error.to_string())?;
+    if !status.success() {
+        return Err("failed to build the functions; see cargo's errors above"
+            .to_owned()
+            .into());
     }
     print(&format!("Built in {} s", since.elapsed().as_secs()));
     Ok(())
 }
 
-/// Chooses an address for every function.
-pub(super) fn endpoints(template: &Template) -> Result<FunctionEndpoints, String> {
-    // Held together, so that they differ; free again when `cargo lambda watch` takes them.
-    let mut held = Vec::new();
-    let mut endpoints = BTreeMap::new();
-    for name in template.functions.keys() {
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
-        let address = listener.local_addr().map_err(|error| error.to_string())?;
-        endpoints.insert(
-            name.clone(),
-            format!("http://{address}/2015-03-31/functions/{name}/invocations"),
-        );
-        held.push(listener);
+/// Returns the URL of each function in the Invoke API.
+pub(super) fn endpoints(template: &Template, address: SocketAddr) -> FunctionEndpoints {
+    let url = |name: &String| format!("http://{address}/2015-03-31/functions/{name}/invocations");
+    template
+        .functions
+        .keys()
+        .map(|name| (name.clone(), url(name)))
+        .collect()
+}
+
+/// Returns the environment that the template gives to every function.
+pub(super) fn common_environment(
+    template: &Template,
+) -> Result<BTreeMap<String, String>, StackError> {
+    let mut functions = template.functions.iter();
+    let Some((first, function)) = functions.next() else {
+        return Ok(BTreeMap::new());
+    };
+    for (name, other) in functions {
+        let differs = |variable: &&String| {
+            function.environment.get(*variable) != other.environment.get(*variable)
+        };
+        let mut variables = function.environment.keys().chain(other.environment.keys());
+        if let Some(variable) = variables.find(differs) {
+            return Err(StackError::new(
+                format!("{variable} differs between {first} and {name}"),
+                "set it under Globals in template.yaml: the local stack gives all functions the same environment",
+            ));
+        }
     }
-    Ok(endpoints)
+    Ok(function.environment.clone())
 }
 
 impl Runner<'_> {
-    /// Starts a function and waits until it has answered a call.
+    /// Starts `cargo lambda watch`, and waits until every function has responded.
     pub(super) async fn start(
         &self,
-        name: &str,
-        function: &Function,
-        endpoint: &str,
-    ) -> Result<(), String> {
-        let port = port_of(endpoint).ok_or_else(|| format!("{endpoint} has no port"))?;
-        let mut command = guarded(self.cargo_lambda).map_err(|error| error.to_string())?;
-        command
-            .args([
-                "lambda",
-                "watch",
-                "--wait",
-                "--disable-cors",
-                "--package",
-                name,
-            ])
-            .args(["--invoke-address", "127.0.0.1", "--invoke-port", port])
-            .args(["--concurrency", &self.concurrency.to_string()])
-            .env("CARGO_LAMBDA_IGNORE_FILE", self.watch_ignore)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        for variable in NOT_INHERITED {
-            command.env_remove(variable);
-        }
-        command
-            .envs(&function.environment)
-            .env("AWS_REGION", REGION)
-            .env("AWS_ACCESS_KEY_ID", "local")
-            .env("AWS_SECRET_ACCESS_KEY", "local")
-            .env("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.secrets_manager_url);
+        environment: &BTreeMap<String, String>,
+        endpoints: &FunctionEndpoints,
+    ) -> Result<(), StackError> {
         let output = self
-            .children
-            .start(name, command)
+            .processes
+            .start("cargo lambda watch", self.command(environment)?)
             .map_err(|error| error.to_string())?;
-
         let (crashed, mut crash) = watch::channel(false);
-        let crashed = Arc::new(crashed);
+        let log = Arc::new(Log {
+            console: Arc::clone(&self.console),
+            crashed,
+            warned: AtomicBool::new(false),
+        });
         if let Some(stdout) = output.stdout {
-            tokio::spawn(pass_on(
-                stdout,
-                name.to_owned(),
-                Arc::clone(&self.console),
-                Arc::clone(&crashed),
-            ));
+            tokio::spawn(Arc::clone(&log).forward(stdout));
         }
         if let Some(stderr) = output.stderr {
-            tokio::spawn(pass_on(
-                stderr,
-                name.to_owned(),
-                Arc::clone(&self.console),
-                crashed,
-            ));
+            tokio::spawn(log.forward(stderr));
         }
-        tokio::select! {
-            answered = first_answer(name, endpoint) => answered,
-            Ok(_) = crash.wait_for(|crashed| *crashed) => Err(format!("{name} ended as soon as it was started")),
+        for (name, endpoint) in endpoints {
+            tokio::select! {
+                result = first_response(name, endpoint) => result?,
+                Ok(_) = crash.wait_for(|crashed| *crashed) => {
+                    return Err(format!("{name} ended as soon as it was started").into());
+                }
+            }
         }
+        Ok(())
+    }
+
+    fn command(&self, variables: &BTreeMap<String, String>) -> Result<Command, StackError> {
+        let mut environment = build_environment()
+            .set("CARGO_TERM_COLOR", "never")
+            .set("CARGO_TERM_VERBOSE", "false")
+            .set("CARGO_LAMBDA_IGNORE_FILE", self.watch_ignore);
+        for (name, value) in variables {
+            environment = environment.set(name, value);
+        }
+        environment = environment
+            .set("AWS_REGION", REGION)
+            .set("AWS_ACCESS_KEY_ID", "local")
+            .set("AWS_SECRET_ACCESS_KEY", "local")
+            .set("AWS_ENDPOINT_URL", self.aws_url)
+            // The level of cargo-lambda itself.
+            .set("RUST_LOG", "error");
+        let mut command =
+            supervised(self.cargo_lambda, environment).map_err(|error| error.to_string())?;
+        command
+            .args(["lambda", "watch", "--wait", "--disable-cors"])
+            .args(["--invoke-address", &self.address.ip().to_string()])
+            .args(["--invoke-port", &self.address.port().to_string()])
+            .args(["--concurrency", &self.concurrency.to_string()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if let Some(level) = variables.get("RUST_LOG") {
+            command.args(["--env-var", &format!("RUST_LOG={level}")]);
+        }
+        Ok(command)
     }
 }
 
-fn port_of(endpoint: &str) -> Option<&str> {
-    endpoint
-        .strip_prefix("http://")?
-        .split_once('/')?
-        .0
-        .rsplit_once(':')
-        .map(|(_, port)| port)
+/// The environment of cargo.
+fn build_environment() -> Environment {
+    Environment::base().with_network().with(is_build_setting)
+}
+
+fn is_build_setting(name: &str) -> bool {
+    let is_setting = |setting: &str| {
+        name.strip_prefix(setting)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    };
+    BUILD_SETTINGS.iter().any(|setting| is_setting(setting))
+        && !NOT_BUILD_SETTINGS
+            .iter()
+            .any(|beginning| name.starts_with(beginning))
 }
 
 /// An API Gateway event without an authorizer, with the fields that the functions require.
@@ -169,73 +235,90 @@ const ANONYMOUS_CALL: &str = r#"{
     "requestContext": {"http": {"method": "POST"}}
 }"#;
 
-/// Calls a function as nobody, which it has to answer with a 401, once `cargo lambda watch` has started it.
-async fn first_answer(name: &str, endpoint: &str) -> Result<(), String> {
+/// Calls a function without a caller, which is a 401, as soon as `cargo lambda watch` listens.
+async fn first_response(name: &str, endpoint: &str) -> Result<(), StackError> {
     let since = Instant::now();
-    let answer = loop {
+    let response = loop {
         let request = Request::post(endpoint)
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::from(ANONYMOUS_CALL))
             .map_err(|error| error.to_string())?;
-        match Client::new().call(request, FIRST_ANSWER).await {
-            Ok(answer) => break answer,
+        match Client::new().call(request, FIRST_RESPONSE_TIMEOUT).await {
+            Ok(response) => break response,
             // Not listening yet.
-            Err(_) if since.elapsed() < FIRST_ANSWER => {
+            Err(_) if since.elapsed() < FIRST_RESPONSE_TIMEOUT => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            Err(error) => return Err(format!("{name} does not answer: {error}")),
+            Err(error) => return Err(format!("{name} does not respond: {error}").into()),
         }
     };
-    let result: Option<Value> = serde_json::from_slice(answer.body()).ok();
+    let result: Option<Value> = serde_json::from_slice(response.body()).ok();
     let status = result
         .as_ref()
         .and_then(|result| result.get("statusCode")?.as_u64());
     if status == Some(401) {
         Ok(())
     } else {
-        let said = String::from_utf8_lossy(answer.body());
+        let body = String::from_utf8_lossy(response.body());
         Err(format!(
-            "{name} should have answered a call without a caller with status 401, but said {said}"
-        ))
+            "{name} must respond to a call without a caller with status 401, but responded {body}"
+        )
+        .into())
     }
 }
 
-/// Hands a function's output on, line by line.
-async fn pass_on(
-    output: impl AsyncRead + Unpin,
-    name: String,
+/// The output of `cargo lambda watch`.
+struct Log {
     console: Arc<Console>,
-    crashed: Arc<watch::Sender<bool>>,
-) {
-    let mut lines = BufReader::new(output).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        if let Some(shown) = shown(&name, &line) {
-            console.say(&shown);
-        }
-        if line.trim_start().starts_with("ERROR command ") {
-            console.say(&format!(
-                "{name} | an instance has ended; it starts again when a file of its code is saved"
-            ));
-            crashed.send_replace(true);
+    crashed: watch::Sender<bool>,
+    warned: AtomicBool,
+}
+
+impl Log {
+    /// Forwards output to the console, line by line.
+    async fn forward(self: Arc<Self>, output: impl AsyncRead + Unpin) {
+        let mut lines = BufReader::new(output).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            if is_watch_failure(&line) {
+                if !self.warned.swap(true, Ordering::Relaxed) {
+                    self.console.warn(RELOAD_IS_OFF);
+                }
+                continue;
+            }
+            if let Some(line) = filtered(&line) {
+                self.console.line(&line);
+            }
+            if line.trim_start().starts_with("ERROR command exited") {
+                self.console.line(
+                    "functions | an instance ended; it restarts when one of its source files is saved",
+                );
+                self.crashed.send_replace(true);
+            }
         }
     }
 }
 
-/// A line as it is shown, if it is of interest: what the function printed, and what cargo says of a build.
-fn shown(name: &str, line: &str) -> Option<String> {
-    /// Beginnings of lines that cargo-lambda and cargo print whenever an instance starts or is replaced.
-    const BEGINNINGS: [&str; 7] = [
-        "INFO ",
+/// Whether cargo-lambda reports that it cannot watch files.
+fn is_watch_failure(line: &str) -> bool {
+    line.contains("ERROR notify watch() error") || line.contains("fs watcher error")
+}
+
+/// Returns a line as it is printed; `None` for the lines that cargo and cargo-lambda print whenever an instance starts.
+fn filtered(line: &str) -> Option<String> {
+    const BEGINNINGS: [&str; 8] = [
         "Finished ",
         "Running `",
         "Caused by:",
         "process didn't exit successfully",
         "ERROR while waiting on process err=io(waiting on process group)",
         "ERROR runtime error err=io(waiting on process group)",
+        "ERROR while sending process completion event",
+        // An instance that is replaced after a change.
+        "ERROR command killed",
     ];
-    /// Noise at any place of a line: several instances start at once, and cargo's lines get mixed up.
+    /// At any position, because several instances start at once, and the lines of their cargos get mixed up.
     const PARTS: [&str; 3] = [
-        "Blocking waiting for file lock",
+        "waiting for file lock",
         "` profile [",
         // cargo-lambda sets this variable, and the runtime warns of it at every start.
         "AWS_LAMBDA_MAX_CONCURRENCY",
@@ -247,23 +330,24 @@ fn shown(name: &str, line: &str) -> Option<String> {
     if text.is_empty() || is_noise {
         None
     } else if text.starts_with('{') {
-        // The function's own log, one JSON object a line. Its last member tells CloudWatch which of the others are
-        // metrics: half of the line, and of no use here.
+        // A line of the function's log. Its last field, half of the line, only declares which of the others are metrics.
         Some(match text.split_once(r#","_aws":"#) {
-            Some((told, _)) => format!("{told}}}"),
+            Some((fields, _)) => format!("{fields}}}"),
             None => text.to_owned(),
         })
     } else {
-        Some(format!("{name} | {}", line.trim_end()))
+        Some(format!("functions | {}", line.trim_end()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use template::{Api, Function};
+
     use super::*;
 
     #[test]
-    fn what_a_function_and_cargo_have_to_say_is_shown() {
+    fn filters_output_of_cargo_lambda() {
         let cases = [
             (r#"{"level":"INFO"}"#, Some(r#"{"level":"INFO"}"#)),
             (
@@ -272,21 +356,19 @@ mod tests {
             ),
             (
                 "   Compiling mint-token v0.1.0",
-                Some("mint-token |    Compiling mint-token v0.1.0"),
+                Some("functions |    Compiling mint-token v0.1.0"),
             ),
             (
                 "error[E0308]: mismatched types",
-                Some("mint-token | error[E0308]: mismatched types"),
+                Some("functions | error[E0308]: mismatched types"),
             ),
             (
                 "ERROR command exited code=1",
-                Some("mint-token | ERROR command exited code=1"),
+                Some("functions | ERROR command exited code=1"),
             ),
-            (
-                " INFO starting Runtime server runtime_addr=127.0.0.1:9111",
-                None,
-            ),
+            ("ERROR command killed code=ForceStop", None),
             ("     Running `target/debug/mint-token`", None),
+            (" waiting for file lock on artifact directory", None),
             (
                 "    Finished `dev` profile [unoptimized] target(s) in 0.01s",
                 None,
@@ -302,16 +384,87 @@ mod tests {
             ),
         ];
         for (line, expected) in cases {
-            assert_eq!(shown("mint-token", line).as_deref(), expected, "{line}");
+            assert_eq!(filtered(line).as_deref(), expected, "{line}");
         }
     }
 
     #[test]
-    fn the_port_is_taken_from_the_endpoint() {
-        assert_eq!(
-            port_of("http://127.0.0.1:4321/2015-03-31/functions/a/invocations"),
-            Some("4321")
-        );
-        assert_eq!(port_of("http://127.0.0.1/x"), None);
+    fn recognizes_exhausted_file_watches() {
+        for line in [
+            r#"ERROR notify watch() error err=Error { kind: MaxFilesWatch, paths: ["/project/shared"] }"#,
+            "ERROR runtime error err=Native fs watcher error",
+        ] {
+            assert!(is_watch_failure(line), "{line}");
+        }
+        assert!(!is_watch_failure("ERROR command exited code=1"));
+    }
+
+    #[test]
+    fn passes_on_build_settings_only() {
+        for name in [
+            "CARGO_HOME",
+            "CARGO_TARGET_DIR",
+            "CARGO_REGISTRIES_CRATES_IO_PROTOCOL",
+            "RUSTUP_TOOLCHAIN",
+            "RUSTC_WRAPPER",
+            "RUSTFLAGS",
+            "CC",
+            "CC_x86_64_unknown_linux_gnu",
+        ] {
+            assert!(is_build_setting(name), "{name}");
+        }
+        for name in [
+            "CARGO_PKG_NAME",
+            "CARGO_MANIFEST_DIR",
+            "CARGO_TERM_COLOR",
+            "CARGO_TERM_VERBOSE",
+            "CARGO_LAMBDA_INVOKE_PORT",
+            "RUST_LOG",
+            "AWS_PROFILE",
+            "PYTHONPATH",
+            "CCNAME",
+            "ALLOWED_ORIGINS",
+        ] {
+            assert!(!is_build_setting(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn rejects_environments_that_differ() {
+        let function = |variables: &[(&str, &str)]| Function {
+            environment: variables
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            timeout: Duration::from_secs(28),
+        };
+        let common = |mint: &[(&str, &str)], create: &[(&str, &str)]| {
+            let functions = [
+                ("create-source".to_owned(), function(create)),
+                ("mint-token".to_owned(), function(mint)),
+            ];
+            common_environment(&Template {
+                api: Api {
+                    stage: String::new(),
+                    cors: None,
+                    routes: vec![],
+                },
+                functions: functions.into(),
+            })
+        };
+
+        let environment = common(&[("A", "1")], &[("A", "1")]).unwrap();
+        assert_eq!(environment["A"], "1");
+        for (mint, create) in [
+            (&[("A", "1")][..], &[("A", "2")][..]),
+            (&[("A", "1")], &[]),
+            (&[], &[("A", "1")]),
+        ] {
+            assert_eq!(
+                common(mint, create).unwrap_err().to_string(),
+                "error: A differs between create-source and mint-token\n\
+                 help: set it under Globals in template.yaml: the local stack gives all functions the same environment"
+            );
+        }
     }
 }

@@ -1,33 +1,56 @@
-//! Whether the stack's ports are free: found out before anything is started.
+//! Check of the stack's ports before anything is started.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
+use super::error::StackError;
 use super::settings::Ports;
 
-/// Why the ports cannot be had: a line for each that cannot.
-pub(super) fn check(ports: Ports) -> Result<(), String> {
+/// Checks that every port is free, and that `localhost` leads to them. Returns an error for each that is not.
+pub(super) fn check(ports: Ports) -> Result<(), StackError> {
     let named = ports.named();
-    let mut problems = Vec::new();
+    let mut errors = Vec::new();
     for (index, (port, part, variable)) in named.iter().enumerate() {
         if let Some((_, other, _)) = named[..index].iter().find(|(taken, _, _)| taken == port) {
-            problems.push(format!(
-                "port {port} was chosen for {other} and for {part}: set {variable}"
+            errors.push(StackError::new(
+                format!("port {port} is set for {other} and for {part}"),
+                format!("set {variable} to another port"),
             ));
         } else if let Err(problem) = bind(*port) {
-            problems.push(format!(
-                "port {port}, for {part}, {problem}; set another with {variable}"
+            errors.push(StackError::new(
+                format!("port {port}, for {part}, {problem}"),
+                format!("set {variable} to another port"),
             ));
         }
     }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(problems.join("\n"))
+    let addresses: Vec<_> = ("localhost", 0)
+        .to_socket_addrs()
+        .map(|addresses| addresses.map(|address| address.ip()).collect())
+        .unwrap_or_default();
+    errors.extend(check_localhost(&addresses).err());
+    match StackError::all(errors) {
+        Some(error) => Err(error),
+        None => Ok(()),
     }
 }
 
-/// Tries both addresses that `localhost` stands for: a browser takes the one that answers first.
+/// Checks the addresses of `localhost`: the stack listens on 127.0.0.1, and its URLs have the name.
+fn check_localhost(addresses: &[IpAddr]) -> Result<(), StackError> {
+    if addresses.contains(&IpAddr::V4(Ipv4Addr::LOCALHOST)) {
+        return Ok(());
+    }
+    let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    let found = match addresses.as_slice() {
+        [] => "no address".to_owned(),
+        addresses => addresses.join(", "),
+    };
+    Err(StackError::new(
+        format!("localhost resolves to {found}, not to 127.0.0.1"),
+        "add the line `127.0.0.1 localhost` to /etc/hosts",
+    ))
+}
+
+/// Tries both addresses of `localhost`, because a browser connects to either.
 fn bind(port: u16) -> Result<(), String> {
     for address in [
         SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
@@ -45,11 +68,20 @@ fn bind(port: u16) -> Result<(), String> {
     Ok(())
 }
 
+/// Returns the loopback address at which `cargo lambda invoke` expects Lambda's Invoke API: IPv6, if there is any.
+pub(super) fn invoke_address(port: u16) -> SocketAddr {
+    let address = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+    match TcpListener::bind(address) {
+        Ok(_) => address,
+        Err(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Ports that were free a moment ago, and all different.
+    /// Different ports that were free a moment ago.
     fn free() -> Ports {
         let listeners: [TcpListener; 5] =
             std::array::from_fn(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
@@ -65,44 +97,70 @@ mod tests {
     }
 
     #[test]
-    fn free_ports_are_fine_and_stay_free() {
+    fn accepts_free_ports_and_leaves_them_free() {
         let ports = free();
         assert_eq!(check(ports), Ok(()));
         assert_eq!(check(ports), Ok(()));
     }
 
     #[test]
-    fn every_port_in_use_is_said_with_its_variable() {
+    fn reports_every_port_in_use_with_its_variable() {
         let taken: [TcpListener; 2] =
             std::array::from_fn(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
         let [one, two] = [0, 1].map(|index| taken[index].local_addr().unwrap().port());
-        let problem = check(Ports {
+
+        let error = check(Ports {
             gateway: one,
             demo: two,
             ..free()
         })
         .unwrap_err();
+
         assert_eq!(
-            problem,
+            error.to_string(),
             format!(
-                "port {one}, for the gateway, is in use; set another with GATEWAY_PORT\n\
-                 port {two}, for the demo page, is in use; set another with DEMO_PORT"
+                "error: port {one}, for the gateway, is in use\n\
+                 help: set GATEWAY_PORT to another port\n\
+                 error: port {two}, for the demo page, is in use\n\
+                 help: set DEMO_PORT to another port"
             )
         );
     }
 
     #[test]
-    fn one_port_for_two_parts_is_a_clash() {
+    fn rejects_one_port_for_two_parts() {
         let ports = free();
         let port = ports.gateway;
-        let problem = check(Ports {
+
+        let error = check(Ports {
             airbyte: port,
             ..ports
         })
         .unwrap_err();
-        let expected = format!(
-            "port {port} was chosen for the gateway and for the Airbyte simulator: set AIRBYTE_PORT"
+
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "error: port {port} is set for the gateway and for the Airbyte simulator\n\
+                 help: set AIRBYTE_PORT to another port"
+            )
         );
-        assert_eq!(problem, expected);
+    }
+
+    #[test]
+    fn requires_ipv4_localhost() {
+        let ipv4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let ipv6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+        assert_eq!(check_localhost(&[ipv6, ipv4]), Ok(()));
+        for (addresses, found) in [(&[ipv6][..], "::1"), (&[], "no address")] {
+            assert_eq!(
+                check_localhost(addresses).unwrap_err().to_string(),
+                format!(
+                    "error: localhost resolves to {found}, not to 127.0.0.1\n\
+                     help: add the line `127.0.0.1 localhost` to /etc/hosts"
+                )
+            );
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Secrets Manager, by moto, with the development secret in it.
+//! AWS's APIs, simulated by moto, with the development secret in Secrets Manager.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -8,62 +8,68 @@ use http::{Request, StatusCode, header};
 use http_body_util::Full;
 use serde::Deserialize;
 use serde_json::json;
+use template::python;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use super::children::Children;
+use super::error::{REBUILD_TOOLS, StackError};
+use super::processes::Processes;
 use crate::client::Client;
+
+const SCRIPT: &str = "local/moto_server.py";
 
 /// The name of the development secret.
 pub(super) const SECRET_NAME: &str = "airbyte/organization-token";
 
-/// How long moto may take to listen: its first start compiles its modules.
+/// Timeout for the start of moto, which compiles its modules the first time.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long it may take to answer.
+/// Timeout of a call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// moto reads the service's name out of the credential's scope, and checks no signature.
+/// moto reads the service from the credential's scope, and verifies no signature.
 const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/secretsmanager/aws4_request, \
                              SignedHeaders=host, Signature=0";
 
 /// A running Secrets Manager.
 pub(super) struct SecretsManager {
-    /// For `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
+    /// The value for `AWS_ENDPOINT_URL`.
     pub(super) url: String,
-    /// The development secret's.
+    /// The ARN of the development secret.
     pub(super) secret_arn: String,
 }
 
-/// Starts moto and puts the secret into it.
+/// Starts moto and creates the secret.
 pub(super) async fn start(
-    children: &Children,
-    python: &Path,
-    script: &Path,
+    processes: &Processes,
+    project: &Path,
     organization_token: &str,
-) -> Result<SecretsManager, String> {
-    let mut command = Command::new(python);
-    command.arg(script).arg("0").stdout(Stdio::piped());
-    let output = children
-        .start("Secrets Manager (moto)", command)
-        .map_err(|error| error.to_string())?;
+) -> Result<SecretsManager, StackError> {
+    let mut command = Command::from(python::command(project, python::DEV, SCRIPT));
+    command.arg("0").stdout(Stdio::piped());
+    let output = processes
+        .start("moto", command)
+        .map_err(|error| StackError::new(error.to_string(), REBUILD_TOOLS))?;
 
-    let stdout = output.stdout.ok_or("moto has no standard output")?;
+    let stdout = output
+        .stdout
+        .ok_or_else(|| "moto has no standard output".to_owned())?;
     let mut lines = BufReader::new(stdout).lines();
     let line = tokio::time::timeout(START_TIMEOUT, lines.next_line())
         .await
-        .map_err(|_| format!("moto has not started within {START_TIMEOUT:?}"))?
-        .map_err(|error| format!("moto cannot be read: {error}"))?;
-    let line = line.ok_or("moto ended before it listened")?;
+        .map_err(|_| format!("moto did not start within {START_TIMEOUT:?}"))?
+        .map_err(|error| format!("failed to read the output of moto: {error}"))?;
+    let line =
+        line.ok_or_else(|| StackError::new("moto ended before it listened", REBUILD_TOOLS))?;
     let url = line
         .strip_prefix("listening on ")
-        .ok_or_else(|| format!("moto said {line:?}"))?
+        .ok_or_else(|| format!("moto printed {line:?}"))?
         .to_owned();
     let secret_arn = create_secret(&url, organization_token).await?;
     Ok(SecretsManager { url, secret_arn })
 }
 
-/// `CreateSecret`; gives the secret's ARN.
+/// Calls `CreateSecret`, and returns the secret's ARN.
 async fn create_secret(url: &str, organization_token: &str) -> Result<String, String> {
     #[derive(Deserialize)]
     struct Created {
@@ -82,17 +88,17 @@ async fn create_secret(url: &str, organization_token: &str) -> Result<String, St
         .header("x-amz-target", "secretsmanager.CreateSecret")
         .body(Full::from(body.to_string()))
         .map_err(|error| error.to_string())?;
-    let answer = Client::new()
+    let response = Client::new()
         .call(request, CALL_TIMEOUT)
         .await
         .map_err(|error| format!("CreateSecret: {error}"))?;
-    if answer.status() != StatusCode::OK {
+    if response.status() != StatusCode::OK {
         return Err(format!(
-            "CreateSecret: moto answered with status {}",
-            answer.status()
+            "CreateSecret: moto responded with status {}",
+            response.status()
         ));
     }
-    serde_json::from_slice(answer.body())
+    serde_json::from_slice(response.body())
         .map(|created: Created| created.arn)
         .map_err(|error| format!("CreateSecret: {error}"))
 }

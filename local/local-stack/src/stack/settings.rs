@@ -1,4 +1,4 @@
-//! What a developer can choose: environment variables of `make dev`.
+//! Settings of `make dev`: environment variables.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -6,23 +6,23 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
-/// The choices, with their defaults filled in.
+/// The settings, with their defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub(super) struct Settings {
     pub(super) ports: Ports,
     /// `ALLOWED_ORIGINS`, the template's parameter.
     pub(super) allowed_origins: String,
-    /// `PARAMETER_OVERRIDES`: more of the template's parameters, as `sam deploy --parameter-overrides` takes them.
+    /// `PARAMETER_OVERRIDES`: other parameters of the template, as `sam deploy --parameter-overrides` takes them.
     pub(super) parameter_overrides: Vec<(String, String)>,
     /// `WIDGET_JS_URL`: Airbyte's widget script, instead of the package's widget host.
     pub(super) widget_script_url: Option<String>,
-    /// `WIDGET_JS_INTEGRITY`: its hash, for the script element's `integrity`.
+    /// `WIDGET_JS_INTEGRITY`: its hash, for the `integrity` attribute of the script element.
     pub(super) widget_script_integrity: Option<String>,
-    /// `FUNCTION_CONCURRENCY`: how many instances of each function may run at a time.
+    /// `FUNCTION_CONCURRENCY`: the maximum number of instances of each function.
     pub(super) concurrency: u16,
 }
 
-/// Where everything listens.
+/// The ports that the stack listens on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ports {
     pub(super) gateway: u16,
@@ -34,10 +34,10 @@ pub(super) struct Ports {
 
 const DEFAULT_CONCURRENCY: u16 = 4;
 
-/// Something that cannot be chosen.
+/// An invalid setting.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{variable}={value} cannot be used: expected {expected}")]
-pub struct SettingsError {
+#[error("{variable}={value} is invalid: expected {expected}")]
+pub(super) struct SettingsError {
     variable: &'static str,
     value: String,
     expected: &'static str,
@@ -45,7 +45,10 @@ pub struct SettingsError {
 
 impl Settings {
     /// Reads the process's environment.
-    pub fn from_env() -> Result<Self, SettingsError> {
+    ///
+    /// # Errors
+    /// If a variable is invalid.
+    pub(super) fn from_env() -> Result<Self, SettingsError> {
         Self::from_lookup(|name| std::env::var(name).ok())
     }
 
@@ -64,8 +67,8 @@ impl Settings {
                 }),
             },
         };
-        let checked = |variable, is_right: fn(&str) -> bool, expected| match set(variable) {
-            Some(value) if !is_right(&value) => Err(SettingsError {
+        let checked = |variable, is_valid: fn(&str) -> bool, expected| match set(variable) {
+            Some(value) if !is_valid(&value) => Err(SettingsError {
                 variable,
                 value,
                 expected,
@@ -89,16 +92,13 @@ impl Settings {
                     .map(|host| origin(host, demo))
                     .join(",")
             }),
-            parameter_overrides: parameter_overrides
-                .split_whitespace()
-                .map(override_of)
-                .collect::<Result<_, _>>()?,
+            parameter_overrides: parse_overrides(&parameter_overrides)?,
             widget_script_url: checked(
                 "WIDGET_JS_URL",
-                is_script_address,
-                "an http:// or https:// address, or a path on the demo page's own origin",
+                is_script_url,
+                "an http:// or https:// URL, or a path on the demo page's own origin",
             )?,
-            // Browsers take what is no hash for no condition at all, and run whatever they get.
+            // Checked, because browsers ignore an attribute without a valid hash, and run any script.
             widget_script_integrity: checked(
                 "WIDGET_JS_INTEGRITY",
                 is_integrity,
@@ -113,25 +113,25 @@ impl Settings {
     }
 
     /// Whether the demo page may call the API.
-    pub(super) fn allow_the_demo_page(&self) -> bool {
-        self.allow(&local_url(self.ports.demo))
+    pub(super) fn allows_demo_page(&self) -> bool {
+        self.allows(&local_url(self.ports.demo))
     }
 
     /// Whether a page of this origin may call the API.
-    pub(super) fn allow(&self, origin: &str) -> bool {
+    pub(super) fn allows(&self, origin: &str) -> bool {
         self.allowed_origins
             .split(',')
             .any(|allowed| allowed.trim() == origin)
     }
 }
 
-fn is_script_address(text: &str) -> bool {
+fn is_script_url(text: &str) -> bool {
     let is_http = |url: Url| matches!(url.scheme(), "http" | "https");
     // Two slashes lead to another origin.
     (text.starts_with('/') && !text.starts_with("//")) || Url::parse(text).is_ok_and(is_http)
 }
 
-/// What `integrity` attributes say: hashes, separated by spaces, of which one must fit.
+/// Whether a string is a valid `integrity` attribute: hashes, separated by spaces.
 fn is_integrity(text: &str) -> bool {
     !text.trim().is_empty()
         && text.split_whitespace().all(|hash| {
@@ -143,20 +143,27 @@ fn is_integrity(text: &str) -> bool {
         })
 }
 
-/// `Name=value`.
-fn override_of(text: &str) -> Result<(String, String), SettingsError> {
-    let split = text.split_once('=').filter(|(name, _)| !name.is_empty());
-    split
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .ok_or_else(|| SettingsError {
-            variable: "PARAMETER_OVERRIDES",
-            value: text.to_owned(),
-            expected: "Name=value, separated by spaces",
+/// Parses `Name=value Other="value with spaces"`.
+fn parse_overrides(text: &str) -> Result<Vec<(String, String)>, SettingsError> {
+    let invalid = |value: &str| SettingsError {
+        variable: "PARAMETER_OVERRIDES",
+        value: value.to_owned(),
+        expected: "Name=value, separated by spaces, with quotes around a value that has spaces",
+    };
+    shlex::split(text)
+        .ok_or_else(|| invalid(text))?
+        .iter()
+        .map(|word| {
+            let split = word.split_once('=').filter(|(name, _)| !name.is_empty());
+            split
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .ok_or_else(|| invalid(word))
         })
+        .collect()
 }
 
 impl Ports {
-    /// Each port with what listens there and the variable that changes it.
+    /// Returns each port with what listens there, and the variable that sets it.
     pub(super) fn named(self) -> [(u16, &'static str, &'static str); 5] {
         [
             (self.gateway, "the gateway", "GATEWAY_PORT"),
@@ -168,17 +175,17 @@ impl Ports {
     }
 }
 
-/// The address that a part of the stack binds.
+/// Returns the address that a part of the stack binds.
 pub(super) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-/// The address that a developer sees.
+/// Returns the URL that a developer sees.
 pub(super) fn local_url(port: u16) -> String {
     origin("localhost", port)
 }
 
-/// As browsers send it: without the default port.
+/// Returns an origin as browsers send it: without the default port.
 fn origin(host: &str, port: u16) -> String {
     match port {
         80 => format!("http://{host}"),
@@ -201,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_has_a_default() {
+    fn defaults_every_setting() {
         let expected = Settings {
             ports: Ports {
                 gateway: 3000,
@@ -224,53 +231,60 @@ mod tests {
     }
 
     #[test]
-    fn the_demo_page_is_allowed_at_its_own_port_unless_origins_are_chosen() {
+    fn allows_demo_page_unless_origins_are_set() {
         let moved = settings(&[("DEMO_PORT", "8080")]).unwrap();
         assert_eq!(
             moved.allowed_origins,
             "http://localhost:8080,http://127.0.0.1:8080"
         );
-        assert!(moved.allow_the_demo_page());
+        assert!(moved.allows_demo_page());
         let default_port = settings(&[("DEMO_PORT", "80")]).unwrap();
         assert_eq!(
             default_port.allowed_origins,
             "http://localhost,http://127.0.0.1"
         );
-        assert!(default_port.allow_the_demo_page());
+        assert!(default_port.allows_demo_page());
         let chosen =
             settings(&[("ALLOWED_ORIGINS", "https://a.example, https://b.example")]).unwrap();
-        assert!(!chosen.allow_the_demo_page());
+        assert!(!chosen.allows_demo_page());
     }
 
     #[test]
-    fn overrides_are_pairs_separated_by_spaces() {
+    fn parses_parameter_overrides() {
         let chosen = settings(&[(
             "PARAMETER_OVERRIDES",
-            "LogLevel=debug  JwtAudience=a,b Empty=",
+            "LogLevel=debug  JwtAudience=\"a,b\" Empty= Spaces='a b'",
         )])
         .unwrap();
-        let pairs = [("LogLevel", "debug"), ("JwtAudience", "a,b"), ("Empty", "")];
+        let pairs = [
+            ("LogLevel", "debug"),
+            ("JwtAudience", "a,b"),
+            ("Empty", ""),
+            ("Spaces", "a b"),
+        ];
         assert_eq!(
             chosen.parameter_overrides,
             pairs.map(|(name, value)| (name.to_owned(), value.to_owned()))
         );
         assert_eq!(
             settings(&[("PARAMETER_OVERRIDES", "LogLevel")]).unwrap_err(),
-            "PARAMETER_OVERRIDES=LogLevel cannot be used: expected Name=value, separated by spaces"
+            "PARAMETER_OVERRIDES=LogLevel is invalid: expected Name=value, separated by spaces, with quotes around a \
+             value that has spaces"
         );
+        assert!(settings(&[("PARAMETER_OVERRIDES", "JwtAudience=\"a")]).is_err());
     }
 
     #[test]
-    fn what_cannot_be_used_is_said_by_name() {
+    fn rejects_invalid_settings_by_name() {
         for value in ["0", "65536", "http"] {
             assert_eq!(
                 settings(&[("ISSUER_PORT", value)]).unwrap_err(),
-                format!("ISSUER_PORT={value} cannot be used: expected a port between 1 and 65535")
+                format!("ISSUER_PORT={value} is invalid: expected a port between 1 and 65535")
             );
         }
         assert_eq!(
             settings(&[("FUNCTION_CONCURRENCY", "0")]).unwrap_err(),
-            "FUNCTION_CONCURRENCY=0 cannot be used: expected a number of instances"
+            "FUNCTION_CONCURRENCY=0 is invalid: expected a number of instances"
         );
         for value in [
             "widget.js",
@@ -281,26 +295,26 @@ mod tests {
             assert_eq!(
                 settings(&[("WIDGET_JS_URL", value)]).unwrap_err(),
                 format!(
-                    "WIDGET_JS_URL={value} cannot be used: expected an http:// or https:// address, or a path on the demo \
-                     page's own origin"
+                    "WIDGET_JS_URL={value} is invalid: expected an http:// or https:// URL, or a path on the demo page's \
+                     own origin"
                 )
             );
         }
     }
 
     #[test]
-    fn the_widgets_integrity_is_a_hash_that_browsers_compare() {
+    fn accepts_hashes_as_integrity() {
         let hash = |length| STANDARD.encode(vec![7; length]);
         let (sha256, sha384) = (hash(32), hash(48));
-        for right in [
+        for valid in [
             format!("sha384-{sha384}"),
             format!("sha256-{sha256} sha384-{sha384}"),
         ] {
-            let chosen = settings(&[("WIDGET_JS_INTEGRITY", &right)]).unwrap();
-            assert_eq!(chosen.widget_script_integrity, Some(right));
+            let chosen = settings(&[("WIDGET_JS_INTEGRITY", &valid)]).unwrap();
+            assert_eq!(chosen.widget_script_integrity, Some(valid));
         }
-        // To browsers the first ones are no condition, and the last ones never fit.
-        for wrong in [
+        // Browsers ignore the first ones, and the last ones never match.
+        for invalid in [
             "  ".to_owned(),
             sha384.clone(),
             format!("sha-384-{sha384}"),
@@ -308,10 +322,10 @@ mod tests {
             format!("sha384-{sha256}"),
             format!("sha384-{}", "ab".repeat(48)),
         ] {
-            let refused = settings(&[("WIDGET_JS_INTEGRITY", &wrong)]).unwrap_err();
+            let error = settings(&[("WIDGET_JS_INTEGRITY", &invalid)]).unwrap_err();
             assert!(
-                refused.ends_with("expected sha256-, sha384- or sha512- and the hash in base64"),
-                "{refused}"
+                error.ends_with("expected sha256-, sha384- or sha512- and the hash in base64"),
+                "{error}"
             );
         }
     }

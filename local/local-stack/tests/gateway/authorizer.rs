@@ -1,4 +1,4 @@
-//! Whose tokens are accepted.
+//! Accepted and rejected tokens.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,7 +17,7 @@ fn now() -> u64 {
         .as_secs()
 }
 
-/// Alice's claims, with changes; null removes one.
+/// Alice's claims with changes; null removes one.
 fn claims(world: &World, changes: Value) -> Map<String, Value> {
     let Value::Object(changes) = changes else {
         panic!("not an object")
@@ -28,39 +28,44 @@ fn claims(world: &World, changes: Value) -> Map<String, Value> {
     claims
 }
 
-/// Expects a refusal which says why, and no invocation.
-async fn refused(world: &World, token: &str, why: &str) {
+/// Expects a 401 with this description, and no invocation.
+async fn expect_rejected(world: &World, token: &str, description: &str) {
     let response = world
         .post("/token", &[("authorization", &format!("Bearer {token}"))])
         .await;
-    assert_eq!(response.status(), 401, "{why}");
+    assert_eq!(response.status(), 401, "{description}");
     assert_eq!(message(&response), "Unauthorized");
-    let expected = format!(r#"Bearer scope="" error="invalid_token" error_description="{why}""#);
+    let expected =
+        format!(r#"Bearer scope="" error="invalid_token" error_description="{description}""#);
     assert_eq!(
         header(&response, "www-authenticate"),
         Some(expected.as_str())
     );
     assert!(
         world.lambda.events().is_empty(),
-        "{why}: the function was invoked"
+        "{description}: the function was invoked"
     );
 }
 
 #[tokio::test]
-async fn an_issuers_token_is_accepted_bare_or_as_a_bearer() {
+async fn accepts_token_with_and_without_scheme() {
     let world = World::start().await;
     let token = world.issuer().token(&claims(
         &world,
         json!({"roles": ["a", "b"], "admin": true, "nick": null}),
     ));
-    for authorization in [token.clone(), format!("Bearer {token}")] {
+    for authorization in [
+        token.clone(),
+        format!("Bearer {token}"),
+        format!("bearer {token}"),
+    ] {
         let response = world
             .post("/token", &[("authorization", &authorization)])
             .await;
         assert_eq!(response.status(), 200);
     }
     let events = world.lambda.events();
-    assert_eq!(events.len(), 2);
+    assert_eq!(events.len(), 3);
     for event in events {
         let jwt = &event["requestContext"]["authorizer"]["jwt"];
         assert_eq!(jwt["claims"]["sub"], "alice");
@@ -79,7 +84,7 @@ async fn an_issuers_token_is_accepted_bare_or_as_a_bearer() {
 }
 
 #[tokio::test]
-async fn without_a_token_the_answer_asks_for_one() {
+async fn challenges_request_without_token() {
     let world = World::open().await;
     for headers in [
         &[][..],
@@ -98,61 +103,61 @@ async fn without_a_token_the_answer_asks_for_one() {
 }
 
 #[tokio::test]
-async fn what_is_no_token_is_refused() {
+async fn rejects_malformed_token() {
     let world = World::start().await;
     for text in ["x", "a.b.c", "Basic YWxpY2U6", "..."] {
-        refused(&world, text, "the token cannot be read").await;
+        expect_rejected(&world, text, "the token is malformed").await;
     }
 }
 
 #[tokio::test]
-async fn a_token_of_another_issuers_key_is_refused() {
+async fn rejects_token_of_other_issuer() {
     let world = World::start().await;
     let forger = Issuer::start(ANY_PORT).await.unwrap();
     let claims = claims(&world, json!({}));
-    // Under its own key's name, and under the real one's.
-    refused(
+    // With its own key ID, and with the real one.
+    expect_rejected(
         &world,
         &forger.token(&claims),
-        "the token's key is not known",
+        "the token has an unknown key ID",
     )
     .await;
     let header = Header {
         kid: Some(world.issuer().key_id().to_owned()),
         ..Header::new(Algorithm::RS256)
     };
-    refused(
+    expect_rejected(
         &world,
         &forger.sign(&header, &claims),
-        "the token's signature is invalid",
+        "the token has an invalid signature",
     )
     .await;
 }
 
 #[tokio::test]
-async fn a_token_that_names_no_key_or_an_unknown_one_is_refused() {
+async fn rejects_missing_or_unknown_key_id() {
     let world = World::start().await;
     let claims = claims(&world, json!({}));
     let unknown = Header {
         kid: Some("unknown".to_owned()),
         ..Header::new(Algorithm::RS256)
     };
-    refused(
+    expect_rejected(
         &world,
         &world.issuer().sign(&unknown, &claims),
-        "the token's key is not known",
+        "the token has an unknown key ID",
     )
     .await;
-    refused(
+    expect_rejected(
         &world,
         &world.issuer().sign(&Header::new(Algorithm::RS256), &claims),
-        "the token names no key",
+        "the token has no key ID",
     )
     .await;
 }
 
 #[tokio::test]
-async fn changed_claims_break_the_signature() {
+async fn rejects_changed_claims() {
     let world = World::start().await;
     let token = world.issuer().token(&claims(&world, json!({})));
     let [head, _, signature] = token.split('.').collect::<Vec<_>>()[..] else {
@@ -160,22 +165,22 @@ async fn changed_claims_break_the_signature() {
     };
     let bobs =
         URL_SAFE_NO_PAD.encode(Value::from(claims(&world, json!({"sub": "bob"}))).to_string());
-    refused(
+    expect_rejected(
         &world,
         &format!("{head}.{bobs}.{signature}"),
-        "the token's signature is invalid",
+        "the token has an invalid signature",
     )
     .await;
-    refused(
+    expect_rejected(
         &world,
         &format!("{head}.{bobs}."),
-        "the token's signature is invalid",
+        "the token has an invalid signature",
     )
     .await;
 }
 
 #[tokio::test]
-async fn other_algorithms_than_rsas_are_refused() {
+async fn rejects_algorithms_other_than_rsa() {
     let world = World::start().await;
     let claims = claims(&world, json!({}));
     let key_id = world.issuer().key_id();
@@ -184,15 +189,10 @@ async fn other_algorithms_than_rsas_are_refused() {
     for none in ["none", "None", "NONE"] {
         let head =
             URL_SAFE_NO_PAD.encode(json!({"alg": none, "typ": "JWT", "kid": key_id}).to_string());
-        refused(
-            &world,
-            &format!("{head}.{body}."),
-            "the token cannot be read",
-        )
-        .await;
+        expect_rejected(&world, &format!("{head}.{body}."), "the token is malformed").await;
     }
 
-    // The public key, which everyone has, as the secret of a symmetric signature.
+    // The public key as the secret of a symmetric signature.
     let public_key = world.issuer().public_key_pem();
     for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
         let header = Header {
@@ -201,17 +201,17 @@ async fn other_algorithms_than_rsas_are_refused() {
         };
         let key = EncodingKey::from_secret(public_key.as_bytes());
         let token = jsonwebtoken::encode(&header, &claims, &key).unwrap();
-        refused(&world, &token, "the token's algorithm is not supported").await;
+        expect_rejected(&world, &token, "the token has an unsupported algorithm").await;
     }
 }
 
 #[tokio::test]
-async fn claims_that_do_not_fit_are_refused() {
+async fn rejects_invalid_claims() {
     let world = World::start().await;
     let now = now();
     let cases = [
         (json!({"exp": now - 1}), "the token has expired"),
-        (json!({"exp": null}), "the token does not expire"),
+        (json!({"exp": null}), "the token has no expiration time"),
         (json!({"nbf": now + 600}), "the token is not yet valid"),
         (
             json!({"iat": now + 600}),
@@ -234,13 +234,18 @@ async fn claims_that_do_not_fit_are_refused() {
             "the token does not have a valid issuer",
         ),
     ];
-    for (changes, why) in cases {
-        refused(&world, &world.issuer().token(&claims(&world, changes)), why).await;
+    for (changes, description) in cases {
+        expect_rejected(
+            &world,
+            &world.issuer().token(&claims(&world, changes)),
+            description,
+        )
+        .await;
     }
 }
 
 #[tokio::test]
-async fn other_rsa_algorithms_and_client_ids_are_accepted() {
+async fn accepts_other_rsa_algorithms_and_client_id() {
     let world = World::start().await;
     let by_client = claims(&world, json!({"aud": null, "client_id": "app"}));
     for algorithm in [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512] {
@@ -255,7 +260,7 @@ async fn other_rsa_algorithms_and_client_ids_are_accepted() {
 }
 
 #[tokio::test]
-async fn a_routes_scope_is_asked_for() {
+async fn requires_scope_of_route() {
     let world = World::start().await;
     let call = async |changes| {
         let token = world.issuer().token(&claims(&world, changes));
@@ -283,9 +288,9 @@ async fn a_routes_scope_is_asked_for() {
 }
 
 #[tokio::test]
-async fn an_issuer_without_keys_lets_nobody_in_and_is_named_on_the_console() {
+async fn rejects_tokens_while_issuer_is_unreachable() {
     let world = World::start_with_issuer_out_of_reach().await;
-    refused(
+    expect_rejected(
         &world,
         &world.issuer().token(&claims(&world, json!({}))),
         "OIDC discovery endpoint communication error",
@@ -294,13 +299,12 @@ async fn an_issuer_without_keys_lets_nobody_in_and_is_named_on_the_console() {
     let [line] = &world.console()[..] else {
         panic!("{:?}", world.console())
     };
-    let start =
-        "the issuer's keys cannot be had: http://127.0.0.1:9/.well-known/openid-configuration: ";
+    let start = "failed to fetch the issuer's signing keys: http://127.0.0.1:9/.well-known/openid-configuration: ";
     assert!(line.starts_with(start), "{line}");
 }
 
 #[tokio::test]
-async fn a_signed_route_refuses_and_says_why() {
+async fn rejects_calls_of_iam_route() {
     let world = World::start().await;
     let bearer = world.bearer("alice");
     for headers in [
@@ -315,13 +319,12 @@ async fn a_signed_route_refuses_and_says_why() {
         );
     }
     assert!(world.lambda.events().is_empty());
-    let expected =
-        "POST /signed: refused, because AWS signatures cannot be checked on this machine";
+    let expected = "POST /signed: rejected, because AWS signatures cannot be verified locally";
     assert_eq!(world.console(), [expected; 3]);
 }
 
 #[tokio::test]
-async fn the_issuers_own_route_gives_tokens_that_are_accepted() {
+async fn issuer_issues_accepted_tokens() {
     let world = World::start().await;
     let ask = async |query: &str| {
         let url = format!("{}/token?{query}", world.issuer().url());
@@ -345,6 +348,18 @@ async fn the_issuers_own_route_gives_tokens_that_are_accepted() {
         200
     );
 
+    // A plus sign is one, as in an e-mail address; a space is %20.
+    for (query, subject) in [
+        ("sub=alice+test@example.com", "alice+test@example.com"),
+        ("sub=alice%2Btest%20x", "alice+test x"),
+    ] {
+        let (_, token) = ask(query).await;
+        world.post("/token", &[("authorization", &token)]).await;
+        let event = world.lambda.events().pop().unwrap();
+        let claims = &event["requestContext"]["authorizer"]["jwt"]["claims"];
+        assert_eq!(claims["sub"], subject);
+    }
+
     let (_, expired) = ask("sub=alice&exp=-1").await;
     let (_, other_audience) = ask("sub=alice&aud=another").await;
     let (_, changed) = ask("sub=alice&claims=%7B%22iss%22:%22https://issuer.example%22%7D").await;
@@ -358,18 +373,15 @@ async fn the_issuers_own_route_gives_tokens_that_are_accepted() {
         );
     }
     for (query, problem) in [
-        ("", "sub is missing: whose token? Try /token?sub=alice\n"),
-        (
-            "sub=",
-            "sub is missing: whose token? Try /token?sub=alice\n",
-        ),
+        ("", "`sub` is required, as in /token?sub=alice\n"),
+        ("sub=", "`sub` is required, as in /token?sub=alice\n"),
         (
             "sub=a&exp=x",
-            "exp has to be a number of seconds from now\n",
+            "`exp` must be a number of seconds from now\n",
         ),
         (
             "sub=a&lifetime=1",
-            "lifetime is not known here; there are sub, aud, exp and claims\n",
+            "unknown parameter `lifetime`, expected `sub`, `aud`, `exp` or `claims`\n",
         ),
     ] {
         assert_eq!(ask(query).await, (400, problem.to_owned()));

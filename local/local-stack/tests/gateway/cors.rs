@@ -1,11 +1,11 @@
-//! Preflight and CORS headers: each allowed origin for itself, and no other.
+//! Preflight and CORS headers per origin.
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use serde_json::json;
 
-use crate::support::{InvokeResult, ORIGIN, OTHER_ORIGIN, World, header, message};
+use crate::support::{InvokeResult, ORIGIN, OTHER_ORIGIN, World, header};
 
 async fn preflight(world: &World, path: &str, origin: &str) -> Response<Bytes> {
     let request = Request::options(world.url(path))
@@ -30,7 +30,7 @@ fn cors_headers(response: &Response<Bytes>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_allowed_origin_gets_its_own_preflight_answer() {
+async fn answers_preflight_per_allowed_origin() {
     let world = World::open().await;
     for origin in [ORIGIN, OTHER_ORIGIN] {
         let response = preflight(&world, "/token", origin).await;
@@ -53,9 +53,9 @@ async fn each_allowed_origin_gets_its_own_preflight_answer() {
 }
 
 #[tokio::test]
-async fn other_origins_get_no_cors_headers() {
+async fn omits_cors_headers_for_other_origins() {
     let world = World::start().await;
-    world.lambda.answer(InvokeResult::Result(json!({
+    world.lambda.respond(InvokeResult::Result(json!({
         "statusCode": 200,
         "headers": {"access-control-allow-origin": "*", "Access-Control-Allow-Credentials": "true"},
     })));
@@ -85,9 +85,9 @@ async fn other_origins_get_no_cors_headers() {
 }
 
 #[tokio::test]
-async fn the_functions_own_cors_headers_are_replaced() {
+async fn replaces_cors_headers_of_function() {
     let world = World::start().await;
-    world.lambda.answer(InvokeResult::Result(json!({
+    world.lambda.respond(InvokeResult::Result(json!({
         "statusCode": 200,
         "headers": {"access-control-allow-origin": "*", "access-control-max-age": "1", "retry-after": "3"},
     })));
@@ -108,7 +108,7 @@ async fn the_functions_own_cors_headers_are_replaced() {
 }
 
 #[tokio::test]
-async fn the_gateways_own_refusals_can_be_read_by_an_allowed_page() {
+async fn adds_cors_headers_to_own_errors() {
     let world = World::open().await;
     for (path, status) in [("/token", 401), ("/nowhere", 404), ("/signed", 403)] {
         let response = world.post(path, &[("origin", ORIGIN)]).await;
@@ -122,13 +122,21 @@ async fn the_gateways_own_refusals_can_be_read_by_an_allowed_page() {
 }
 
 #[tokio::test]
-async fn an_options_request_that_is_no_preflight_is_a_request_like_any_other() {
+async fn responds_204_to_options_that_is_no_preflight() {
     let world = World::open().await;
-    let request = Request::options(world.url("/token"))
-        .header("origin", ORIGIN)
-        .body(Full::default())
-        .unwrap();
-    let response = world.send(request).await;
-    assert_eq!(response.status(), 404);
-    assert_eq!(message(&response), "Not Found");
+    for header in [None, Some(("origin", ORIGIN))] {
+        let request = Request::options(world.url("/token"));
+        let request = header.into_iter().fold(request, |request, (name, value)| {
+            request.header(name, value)
+        });
+
+        let response = world.send(request.body(Full::default()).unwrap()).await;
+
+        assert_eq!(
+            (response.status().as_u16(), cors_headers(&response)),
+            (204, vec![]),
+            "{header:?}"
+        );
+        assert!(response.body().is_empty());
+    }
 }

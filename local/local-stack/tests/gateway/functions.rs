@@ -1,7 +1,8 @@
-//! What a function is invoked with, and what becomes of its result.
+//! Invocation of functions, and their results.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Request;
 use http_body_util::Full;
@@ -13,9 +14,9 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_function_gets_the_request_and_its_answer_comes_back() {
+async fn invokes_function_and_returns_its_response() {
     let world = World::open().await;
-    world.lambda.answer(InvokeResult::Result(json!({
+    world.lambda.respond(InvokeResult::Result(json!({
         "statusCode": 201,
         "headers": {"content-type": "application/problem+json", "cache-control": "no-store"},
         "cookies": ["a=1", "b=2"],
@@ -64,7 +65,25 @@ async fn a_function_gets_the_request_and_its_answer_comes_back() {
 }
 
 #[tokio::test]
-async fn a_body_of_no_known_text_type_arrives_as_base64() {
+async fn remaps_www_authenticate_of_function() {
+    let world = World::open().await;
+    world.lambda.respond(InvokeResult::Result(json!({
+        "statusCode": 401,
+        "headers": {"www-authenticate": "Bearer"},
+    })));
+
+    let response = world.post("/open", &[]).await;
+
+    assert_eq!(response.status(), 401);
+    assert_eq!(
+        header(&response, "x-amzn-remapped-www-authenticate"),
+        Some("Bearer")
+    );
+    assert_eq!(header(&response, "www-authenticate"), None);
+}
+
+#[tokio::test]
+async fn encodes_body_of_unknown_type() {
     let world = World::open().await;
     for content_type in [
         None,
@@ -88,7 +107,7 @@ async fn a_body_of_no_known_text_type_arrives_as_base64() {
 }
 
 #[tokio::test]
-async fn routes_that_are_not_in_the_template_are_not_found() {
+async fn rejects_unknown_routes() {
     let world = World::open().await;
     let get = Request::get(world.url("/open"))
         .body(Full::default())
@@ -107,11 +126,11 @@ async fn routes_that_are_not_in_the_template_are_not_found() {
 }
 
 #[tokio::test]
-async fn json_without_a_status_is_taken_for_a_200() {
+async fn takes_json_without_status_for_200() {
     let world = World::open().await;
     world
         .lambda
-        .answer(InvokeResult::Result(json!({"hello": "world"})));
+        .respond(InvokeResult::Result(json!({"hello": "world"})));
     let response = world.post("/open", &[]).await;
     assert_eq!(response.status(), 200);
     assert_eq!(header(&response, "content-type"), Some("application/json"));
@@ -119,7 +138,7 @@ async fn json_without_a_status_is_taken_for_a_200() {
 }
 
 #[tokio::test]
-async fn a_function_that_fails_is_a_500_and_the_console_says_why() {
+async fn reports_failed_invocation() {
     let world = World::open().await;
     let cases = [
         (
@@ -128,15 +147,15 @@ async fn a_function_that_fails_is_a_500_and_the_console_says_why() {
         ),
         (
             InvokeResult::Raw(200, "not JSON"),
-            "mint-token: its result is no answer to a request: it is not JSON: expected ident at line 1 column 2",
+            "mint-token: invalid response: not valid JSON: expected ident at line 1 column 2",
         ),
         (
             InvokeResult::Result(json!({"statusCode": "many"})),
-            "mint-token: its result is no answer to a request: its statusCode is \"many\"",
+            "mint-token: invalid response: `statusCode` is \"many\"",
         ),
     ];
     for (result, line) in cases {
-        world.lambda.answer(result);
+        world.lambda.respond(result);
         let response = world.post("/open", &[]).await;
         assert_eq!(
             (response.status().as_u16(), message(&response)),
@@ -147,7 +166,7 @@ async fn a_function_that_fails_is_a_500_and_the_console_says_why() {
 }
 
 #[tokio::test]
-async fn a_function_that_cannot_be_reached_is_a_500_and_the_console_says_where() {
+async fn reports_unreachable_function() {
     let endpoint = "http://127.0.0.1:9/2015-03-31/functions/mint-token/invocations";
     let lines = Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = Arc::clone(&lines);
@@ -179,7 +198,7 @@ async fn a_function_that_cannot_be_reached_is_a_500_and_the_console_says_where()
 }
 
 #[tokio::test]
-async fn a_route_to_an_unknown_function_keeps_the_gateway_from_starting() {
+async fn requires_address_of_every_function() {
     let error = Gateway::start(Options {
         address: ANY_PORT,
         template: template(NOWHERE, &Changes::default()),
@@ -190,19 +209,19 @@ async fn a_route_to_an_unknown_function_keeps_the_gateway_from_starting() {
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "POST /token leads to mint-token, for which no address was given"
+        "POST /token invokes mint-token, which has no address"
     );
 }
 
 #[tokio::test]
-async fn who_runs_longer_than_its_timeout_has_failed() {
+async fn fails_function_that_exceeds_its_timeout() {
     let world = World::open_with(Changes {
-        function_timeout: 1,
+        function_timeout: Duration::from_secs(1),
         ..Changes::default()
     })
     .await;
-    world.lambda.answer(InvokeResult::Never);
-    let response = soon("the function's time-out", world.post("/open", &[])).await;
+    world.lambda.respond(InvokeResult::Never);
+    let response = soon("the function's timeout", world.post("/open", &[])).await;
     assert_eq!(
         (response.status().as_u16(), message(&response)),
         (500, "Internal Server Error".to_owned())
@@ -210,26 +229,26 @@ async fn who_runs_longer_than_its_timeout_has_failed() {
     assert_eq!(
         world.console(),
         [
-            "mint-token: no answer within its Timeout of 1s: it runs for longer, or does not run at all"
+            "mint-token: no response within its Timeout of 1s: it runs longer, or does not run at all"
         ]
     );
 }
 
 #[tokio::test]
-async fn the_gateway_waits_no_longer_than_the_integration_says() {
+async fn responds_503_after_integration_timeout() {
     let world = World::open_with(Changes {
-        integration_timeout: 100,
+        integration_timeout: Duration::from_millis(100),
         ..Changes::default()
     })
     .await;
-    world.lambda.answer(InvokeResult::Never);
-    let response = soon("the integration's time-out", world.post("/open", &[])).await;
+    world.lambda.respond(InvokeResult::Never);
+    let response = soon("the integration's timeout", world.post("/open", &[])).await;
     assert_eq!(
         (response.status().as_u16(), message(&response)),
         (503, "Service Unavailable".to_owned())
     );
     assert_eq!(
         world.console(),
-        ["mint-token: no answer within the integration's 100ms"]
+        ["mint-token: no response within the integration's 100ms"]
     );
 }

@@ -1,4 +1,4 @@
-//! What is too large or too often, and where the gateway listens.
+//! Size limits, throttling, and the address that the gateway listens on.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,36 +9,60 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use local_stack::gateway::{Gateway, MAX_BODY_BYTES, MAX_HEAD_BYTES, Options};
+use local_stack::gateway::{
+    Gateway, MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_INVOCATION_BYTES, Options,
+};
 use local_stack::issuer::Issuer;
+use template::Throttling;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::{Changes, NOWHERE, World, authority, message, soon, template};
 
 #[tokio::test]
-async fn a_body_of_the_limit_passes_and_one_byte_more_does_not() {
+async fn limits_body_and_event() {
     let world = World::open().await;
-    let post = async |length: usize| {
-        let request = Request::post(world.url("/open")).header("content-type", "text/plain");
-        world
-            .send(request.body(Full::from(vec![b'a'; length])).unwrap())
-            .await
+    let post = async |content_type: &str, length: usize| {
+        let request = Request::post(world.url("/open")).header("content-type", content_type);
+        let body = Full::from(vec![b'a'; length]);
+        world.send(request.body(body).unwrap()).await
     };
-    assert_eq!(post(MAX_BODY_BYTES).await.status(), 200);
-    let response = post(MAX_BODY_BYTES + 1).await;
-    assert_eq!(
-        (response.status().as_u16(), message(&response)),
-        (413, "Request Entity Too Large".to_owned())
-    );
-    let [event] = &world.lambda.events()[..] else {
-        panic!("not one event")
+    // The rest of the event is smaller than this.
+    let largest = MAX_INVOCATION_BYTES - 10_000;
+    let largest_in_base64 = largest / 4 * 3;
+
+    for (content_type, length) in [
+        ("text/plain", largest),
+        ("application/octet-stream", largest_in_base64),
+    ] {
+        let response = post(content_type, length).await;
+        assert_eq!(response.status(), 200, "{content_type}");
+    }
+    for (content_type, length) in [
+        ("text/plain", MAX_INVOCATION_BYTES),
+        ("application/octet-stream", largest),
+        ("text/plain", MAX_BODY_BYTES + 1),
+    ] {
+        let response = post(content_type, length).await;
+        assert_eq!(
+            (response.status().as_u16(), message(&response)),
+            (413, "Request Entity Too Large".to_owned()),
+            "{content_type}"
+        );
+    }
+
+    assert_eq!(world.lambda.events().len(), 2);
+    let [first, second] = &world.console()[..] else {
+        panic!("{:?}", world.console())
     };
-    assert_eq!(event["body"].as_str().unwrap().len(), MAX_BODY_BYTES);
+    for line in [first, second] {
+        assert!(line.starts_with("mint-token: the event has "), "{line}");
+        assert!(line.ends_with("and Lambda accepts 6291556"), "{line}");
+    }
 }
 
 #[tokio::test]
-async fn a_body_of_unknown_length_is_limited_as_well() {
+async fn limits_body_of_unknown_length() {
     let world = World::open().await;
     let chunk = Bytes::from(vec![b'a'; 1024 * 1024]);
     let chunks = (0..11).map(move |_| Ok::<_, std::io::Error>(Frame::data(chunk.clone())));
@@ -58,7 +82,7 @@ async fn a_body_of_unknown_length_is_limited_as_well() {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_first_is_told_before_it_sends() {
+async fn rejects_announced_body_before_it_is_sent() {
     let world = World::open().await;
     let mut stream = TcpStream::connect(authority(&world)).await.unwrap();
     let head = format!(
@@ -66,11 +90,11 @@ async fn a_client_that_asks_first_is_told_before_it_sends() {
         MAX_BODY_BYTES + 1
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = [0; 12];
-    soon("an answer", stream.read_exact(&mut answer))
+    let mut response = [0; 12];
+    soon("a response", stream.read_exact(&mut response))
         .await
         .unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 413");
+    assert_eq!(&response, b"HTTP/1.1 413");
 }
 
 #[tokio::test]
@@ -87,15 +111,15 @@ async fn a_refused_request_with_a_large_body_leaves_the_connection_open() {
         soon("the end of the body", stream.write_all(&body))
             .await
             .unwrap();
-        let mut answer = Vec::new();
-        while !answer.ends_with(br#"{"message":"Unauthorized"}"#) {
-            answer.push(soon("an answer", stream.read_u8()).await.unwrap());
+        let mut response = Vec::new();
+        while !response.ends_with(br#"{"message":"Unauthorized"}"#) {
+            response.push(soon("a response", stream.read_u8()).await.unwrap());
         }
-        assert!(answer.starts_with(b"HTTP/1.1 401"));
+        assert!(response.starts_with(b"HTTP/1.1 401"));
     }
 }
 
-/// The answer to a request of so many bytes of request line and headers, to its end.
+/// The whole response to a request with this many bytes of request line and headers.
 async fn head_of(world: &World, length: usize) -> String {
     let before = "POST /open HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-long: ";
     let after = "\r\ncontent-length: 0\r\n";
@@ -105,33 +129,36 @@ async fn head_of(world: &World, length: usize) -> String {
         .write_all(format!("{before}{filler}{after}\r\n").as_bytes())
         .await
         .unwrap();
-    let mut answer = String::new();
-    soon("an answer", stream.read_to_string(&mut answer))
+    let mut response = String::new();
+    soon("a response", stream.read_to_string(&mut response))
         .await
         .unwrap();
-    answer
+    response
 }
 
 #[tokio::test]
-async fn a_head_of_the_limit_passes_and_one_byte_more_does_not() {
+async fn limits_head() {
     let world = World::open().await;
     let passes = head_of(&world, MAX_HEAD_BYTES).await;
     assert!(passes.starts_with("HTTP/1.1 200"), "{passes}");
-    let refused = head_of(&world, MAX_HEAD_BYTES + 1).await;
-    assert!(refused.starts_with("HTTP/1.1 431"), "{refused}");
+    let rejected = head_of(&world, MAX_HEAD_BYTES + 1).await;
+    assert!(rejected.starts_with("HTTP/1.1 431"), "{rejected}");
     assert!(
-        refused.ends_with(r#"{"message":"Request Header Fields Too Large"}"#),
-        "{refused}"
+        rejected.ends_with(r#"{"message":"Request Header Fields Too Large"}"#),
+        "{rejected}"
     );
     assert_eq!(world.lambda.events().len(), 1);
 }
 
 #[tokio::test]
-async fn calls_over_a_routes_limit_are_throttled_and_other_routes_are_not() {
+async fn throttles_per_route() {
     // One call in a thousand seconds, after a burst of two.
-    let limits = "POST /open: {ThrottlingRateLimit: 0.001, ThrottlingBurstLimit: 2}";
+    let throttling = Some(Throttling {
+        rate: 0.001,
+        burst: 2.0,
+    });
     let world = World::start_with(Changes {
-        limits,
+        throttling,
         ..Changes::default()
     })
     .await;
@@ -155,10 +182,9 @@ async fn calls_over_a_routes_limit_are_throttled_and_other_routes_are_not() {
 }
 
 #[tokio::test]
-async fn nothing_listens_on_an_address_that_others_can_reach() {
+async fn rejects_addresses_beyond_loopback() {
     let everywhere: SocketAddr = "0.0.0.0:0".parse().unwrap();
-    let problem =
-        "0.0.0.0:0 is not a loopback address, and the local stack listens on nothing else";
+    let problem = "0.0.0.0:0 is not a loopback address";
     let gateway = Gateway::start(Options {
         address: everywhere,
         template: template(NOWHERE, &Changes::default()),
@@ -173,7 +199,7 @@ async fn nothing_listens_on_an_address_that_others_can_reach() {
 }
 
 #[tokio::test]
-async fn a_dropped_gateway_closes_its_port_and_connections() {
+async fn closes_port_and_connections_when_dropped() {
     let world = World::open().await;
     let address = authority(&world);
     let mut open = TcpStream::connect(&address).await.unwrap();

@@ -1,4 +1,4 @@
-//! The gateway over HTTP, in front of functions that the tests stand in for.
+//! The gateway over HTTP, with fake functions.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,14 +1,13 @@
-//! A template, an issuer, a stand-in for Lambda's Invoke API, and a client.
+//! A template, an issuer, a fake of Lambda's Invoke API, and a client.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::response::{IntoResponse, Response as Answer};
+use axum::response::{IntoResponse, Response as LambdaResponse};
 use axum::routing::post;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -18,8 +17,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use local_stack::gateway::{Gateway, Options};
 use local_stack::issuer::Issuer;
-use local_stack::template::Template;
 use serde_json::{Value, json};
+use template::{Api, Authorization, Cors, Function, JwtAuthorizer, Route, Template, Throttling};
 use tokio::net::TcpListener;
 
 pub(crate) const ANY_PORT: SocketAddr =
@@ -27,95 +26,25 @@ pub(crate) const ANY_PORT: SocketAddr =
 pub(crate) const ORIGIN: &str = "http://localhost:5173";
 pub(crate) const OTHER_ORIGIN: &str = "https://app.example.com";
 
-/// An API with a JWT route, an open one, an IAM one and one that asks for a scope. `LIMITS` and `TIMEOUTS` stand for
-/// what a test wants to add.
-const TEMPLATE: &str = r#"
-Transform: AWS::Serverless-2016-10-31
-Parameters:
-  AllowedOrigins: {Type: CommaDelimitedList}
-  JwtIssuer: {Type: String}
-Resources:
-  Api:
-    Type: AWS::ApiGatewayV2::Api
-    Properties:
-      CorsConfiguration:
-        AllowOrigins: !Ref AllowedOrigins
-        AllowMethods: [POST]
-        AllowHeaders: [authorization, content-type]
-        ExposeHeaders: [retry-after]
-        MaxAge: 600
-  Stage:
-    Type: AWS::ApiGatewayV2::Stage
-    Properties: {ApiId: !Ref Api, StageName: $default, RouteSettings: {LIMITS}}
-  Authorizer:
-    Type: AWS::ApiGatewayV2::Authorizer
-    Properties:
-      ApiId: !Ref Api
-      AuthorizerType: JWT
-      IdentitySource: [$request.header.Authorization]
-      JwtConfiguration: {Issuer: !Ref JwtIssuer, Audience: [app, airbyte-embedded-dev]}
-  Token:
-    Type: AWS::ApiGatewayV2::Route
-    Properties:
-      ApiId: !Ref Api
-      RouteKey: POST /token
-      AuthorizationType: JWT
-      AuthorizerId: !Ref Authorizer
-      Target: !Sub integrations/${Integration}
-  Scoped:
-    Type: AWS::ApiGatewayV2::Route
-    Properties:
-      ApiId: !Ref Api
-      RouteKey: POST /scoped
-      AuthorizationType: JWT
-      AuthorizationScopes: [write]
-      AuthorizerId: !Ref Authorizer
-      Target: !Sub integrations/${Integration}
-  Open:
-    Type: AWS::ApiGatewayV2::Route
-    Properties: {ApiId: !Ref Api, RouteKey: POST /open, Target: !Sub "integrations/${Integration}"}
-  Signed:
-    Type: AWS::ApiGatewayV2::Route
-    Properties:
-      ApiId: !Ref Api
-      RouteKey: POST /signed
-      AuthorizationType: AWS_IAM
-      Target: !Sub integrations/${Integration}
-  Integration:
-    Type: AWS::ApiGatewayV2::Integration
-    Properties:
-      ApiId: !Ref Api
-      IntegrationType: AWS_PROXY
-      IntegrationUri: !GetAtt Function.Arn
-      PayloadFormatVersion: "2.0"
-      TimeoutInMillis: INTEGRATION_TIMEOUT
-  Function:
-    Type: AWS::Serverless::Function
-    Metadata: {BuildProperties: {Binary: mint-token}}
-    Properties: {Timeout: FUNCTION_TIMEOUT}
-"#;
-
-/// What a test changes about the template.
+/// Changes of a test to the template.
 pub(crate) struct Changes {
-    /// Entries of the stage's `RouteSettings`.
-    pub(crate) limits: &'static str,
-    /// Milliseconds.
-    pub(crate) integration_timeout: u32,
-    /// Seconds.
-    pub(crate) function_timeout: u32,
+    /// The rate limit of `POST /open`.
+    pub(crate) throttling: Option<Throttling>,
+    pub(crate) integration_timeout: Duration,
+    pub(crate) function_timeout: Duration,
 }
 
 impl Default for Changes {
     fn default() -> Self {
         Self {
-            limits: "",
-            integration_timeout: 30_000,
-            function_timeout: 28,
+            throttling: None,
+            integration_timeout: Duration::from_secs(30),
+            function_timeout: Duration::from_secs(28),
         }
     }
 }
 
-/// A gateway and everything around it.
+/// A gateway with everything around it.
 pub(crate) struct World {
     pub(crate) lambda: Lambda,
     issuer: Option<Issuer>,
@@ -183,7 +112,7 @@ impl World {
         format!("{}{path}", self.gateway.url())
     }
 
-    /// What the console was told so far.
+    /// The lines on the console so far.
     pub(crate) fn console(&self) -> Vec<String> {
         self.console.lock().unwrap().clone()
     }
@@ -211,32 +140,56 @@ impl World {
     }
 }
 
-/// The address of the gateway as `host:port`, for what the client would not send.
+/// The address of the gateway as `host:port`, for requests that the client would not send.
 pub(crate) fn authority(world: &World) -> String {
     world.url("").trim_start_matches("http://").to_owned()
 }
 
+/// An API with a JWT route, one that also requires a scope, an open one, and an IAM one.
 pub(crate) fn template(issuer_url: &str, changes: &Changes) -> Template {
-    let text = TEMPLATE
-        .replace("LIMITS", changes.limits)
-        .replace(
-            "INTEGRATION_TIMEOUT",
-            &changes.integration_timeout.to_string(),
-        )
-        .replace("FUNCTION_TIMEOUT", &changes.function_timeout.to_string());
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(text.as_bytes()).unwrap();
-    let parameters = BTreeMap::from([
-        (
-            "AllowedOrigins".to_owned(),
-            format!("{ORIGIN},{OTHER_ORIGIN}"),
-        ),
-        ("JwtIssuer".to_owned(), issuer_url.to_owned()),
-    ]);
-    Template::load(file.path(), &parameters).unwrap()
+    let strings = |items: &[&str]| items.iter().map(|&item| item.to_owned()).collect();
+    let jwt = |scopes: &[&str]| {
+        Authorization::Jwt(JwtAuthorizer {
+            issuer: issuer_url.to_owned(),
+            audience: strings(&["app", "airbyte-embedded-dev"]),
+            identity_source: strings(&["$request.header.Authorization"]),
+            scopes: strings(scopes),
+        })
+    };
+    let route = |key: &str, authorization, throttling| Route {
+        key: key.parse().unwrap(),
+        authorization,
+        function: "mint-token".to_owned(),
+        timeout: changes.integration_timeout,
+        throttling,
+    };
+    let function = Function {
+        environment: BTreeMap::new(),
+        timeout: changes.function_timeout,
+    };
+    Template {
+        api: Api {
+            stage: "$default".to_owned(),
+            cors: Some(Cors {
+                allow_origins: strings(&[ORIGIN, OTHER_ORIGIN]),
+                allow_methods: strings(&["POST"]),
+                allow_headers: strings(&["authorization", "content-type"]),
+                expose_headers: strings(&["retry-after"]),
+                max_age: Some(600),
+                allow_credentials: false,
+            }),
+            routes: vec![
+                route("POST /token", jwt(&[]), None),
+                route("POST /scoped", jwt(&["write"]), None),
+                route("POST /open", Authorization::None, changes.throttling),
+                route("POST /signed", Authorization::Iam, None),
+            ],
+        },
+        functions: BTreeMap::from([("mint-token".to_owned(), function)]),
+    }
 }
 
-/// Lambda's Invoke API, with an answer that a test chooses.
+/// Lambda's Invoke API, with a result that a test sets.
 pub(crate) struct Lambda {
     url: String,
     state: Arc<LambdaState>,
@@ -248,14 +201,14 @@ struct LambdaState {
     result: Mutex<InvokeResult>,
 }
 
-/// What the Invoke API answers.
+/// The response of the Invoke API.
 #[derive(Clone)]
 pub(crate) enum InvokeResult {
     /// The function's result.
     Result(Value),
-    /// Status and body of the Invoke API's own.
+    /// Another status and body.
     Raw(u16, &'static str),
-    /// The function runs for longer than anyone waits.
+    /// No response: the function runs longer than any timeout.
     Never,
 }
 
@@ -282,11 +235,11 @@ impl Lambda {
         }
     }
 
-    pub(crate) fn answer(&self, result: InvokeResult) {
+    pub(crate) fn respond(&self, result: InvokeResult) {
         *self.state.result.lock().unwrap() = result;
     }
 
-    /// The events that the function was invoked with.
+    /// The events of all invocations.
     pub(crate) fn events(&self) -> Vec<Value> {
         self.state.events.lock().unwrap().clone()
     }
@@ -296,7 +249,7 @@ async fn invoke(
     State(state): State<Arc<LambdaState>>,
     Path(name): Path<String>,
     event: Bytes,
-) -> Answer {
+) -> LambdaResponse {
     assert_eq!(name, "mint-token");
     state
         .events
@@ -329,14 +282,14 @@ pub(crate) fn header<'a>(response: &'a Response<Bytes>, name: &str) -> Option<&'
         .map(|value| value.to_str().unwrap())
 }
 
-/// The `message` of an answer of the gateway's own.
+/// The `message` of an error response of the gateway.
 pub(crate) fn message(response: &Response<Bytes>) -> String {
     assert_eq!(header(response, "content-type"), Some("application/json"));
     let body: Value = serde_json::from_slice(response.body()).unwrap();
     body["message"].as_str().unwrap().to_owned()
 }
 
-/// Fails instead of waiting for ever.
+/// Fails instead of waiting forever.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future)
         .await

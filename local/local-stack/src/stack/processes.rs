@@ -1,7 +1,7 @@
 //! The processes that the stack starts. None outlives it.
 //!
-//! Each ends when its standard input does, by itself or because a [guard](crate::guard) sees to it. So a stack that is
-//! killed takes its children along, and one that stops only has to let go.
+//! Each ends when its standard input does, by itself or through a [supervisor](crate::supervisor). Therefore the processes
+//! of a stack that is killed end too, and a stack that stops only closes the pipes.
 
 use std::ffi::OsStr;
 use std::io;
@@ -10,32 +10,33 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use template::environment::Environment;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::guard;
+use crate::supervisor;
 
-/// How long a child may take to end, its guard's grace included, before it is killed.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a process may take to end, the supervisor's grace period included, before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Everything that was started and has not been stopped.
-pub(super) struct Children {
+/// The running processes.
+pub(super) struct Processes {
     waiting: Mutex<JoinSet<()>>,
     stop: watch::Sender<bool>,
     ended: mpsc::UnboundedSender<String>,
 }
 
-/// Is told of children that end by themselves.
+/// Receives a line for each process that ends by itself.
 pub(super) type Ended = mpsc::UnboundedReceiver<String>;
 
-/// What a child prints, if it was not left to print on the stack's own terminal.
+/// The output of a process, as far as it is piped.
 pub(super) struct Output {
     pub(super) stdout: Option<ChildStdout>,
     pub(super) stderr: Option<ChildStderr>,
 }
 
-impl Children {
+impl Processes {
     pub(super) fn new() -> (Self, Ended) {
         let (ended, receiver) = mpsc::unbounded_channel();
         let (stop, _) = watch::channel(false);
@@ -49,7 +50,7 @@ impl Children {
         )
     }
 
-    /// Starts a process that is to run for as long as the stack does.
+    /// Starts a process that is to run as long as the stack.
     pub(super) fn start(&self, name: &str, command: Command) -> io::Result<Output> {
         let (mut child, input) = spawn(name, command)?;
         let output = Output {
@@ -57,19 +58,19 @@ impl Children {
             stderr: child.stderr.take(),
         };
         let (name, ended) = (name.to_owned(), self.ended.clone());
-        self.watch_over(child, input, move |status| {
-            // Nobody listens any more only if the stack is stopping.
-            let _stopping = ended.send(format!("{name} {}", described(status)));
+        self.wait(child, input, move |status| {
+            // The receiver is gone only if the stack is stopping.
+            let _stopping = ended.send(format!("{name} {}", description(status)));
         });
         Ok(output)
     }
 
-    /// Runs a process to its end.
+    /// Runs a process until it ends.
     pub(super) async fn run(&self, name: &str, command: Command) -> io::Result<ExitStatus> {
         let (child, input) = spawn(name, command)?;
         let (done, status) = oneshot::channel();
-        self.watch_over(child, input, move |status| {
-            // Nobody listens any more only if the stack is stopping.
+        self.wait(child, input, move |status| {
+            // The receiver is gone only if the stack is stopping.
             let _stopping = done.send(status);
         });
         status
@@ -77,28 +78,28 @@ impl Children {
             .unwrap_or_else(|_| Err(io::Error::other("stopped")))
     }
 
-    /// Waits in the background until the child has ended by itself, or has to.
-    fn watch_over(
+    /// Waits in the background until the process ends by itself, or stops it with the stack.
+    fn wait(
         &self,
         mut child: Child,
         input: ChildStdin,
         ended: impl FnOnce(io::Result<ExitStatus>) + Send + 'static,
     ) {
         let mut stop = self.stop.subscribe();
-        let watching = async move {
-            let told_to_stop = async { stop.wait_for(|stop| *stop).await.is_ok() };
+        let waiting = async move {
+            let stopping = async { stop.wait_for(|stop| *stop).await.is_ok() };
             tokio::select! {
                 status = child.wait() => ended(status),
-                _ = told_to_stop => let_go(child, input).await,
+                _ = stopping => shut_down(child, input).await,
             }
         };
         self.waiting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .spawn(watching);
+            .spawn(waiting);
     }
 
-    /// Ends every child, and waits until it has.
+    /// Stops all processes, and waits until they have ended.
     pub(super) async fn stop(self) {
         self.stop.send_replace(true);
         let mut waiting = self
@@ -109,31 +110,22 @@ impl Children {
     }
 }
 
-/// What the variables' names begin with in which cargo tells a program about its package.
-const OF_THE_RUNNING_PACKAGE: [&str; 3] = ["CARGO_BIN_", "CARGO_MANIFEST_", "CARGO_PKG_"];
-
-/// A command that runs below a guard, so that whatever it starts ends with it.
-pub(super) fn guarded(program: impl AsRef<OsStr>) -> io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg(guard::ARGUMENT).arg(program);
-    // `cargo run` tells a program about its own package. A cargo that is started with that builds again what looks at it,
-    // and so does the next one that is started without.
-    for (name, _) in std::env::vars_os() {
-        if OF_THE_RUNNING_PACKAGE
-            .iter()
-            .any(|prefix| name.to_string_lossy().starts_with(prefix))
-        {
-            command.env_remove(name);
-        }
-    }
-    Ok(command)
+/// Returns a command that runs under a supervisor, so that its descendants end with it.
+pub(super) fn supervised(
+    program: impl AsRef<OsStr>,
+    environment: Environment,
+) -> io::Result<Command> {
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command.arg(supervisor::ARGUMENT).arg(program);
+    environment.apply(&mut command);
+    Ok(command.into())
 }
 
 fn spawn(name: &str, mut command: Command) -> io::Result<(Child, ChildStdin)> {
-    // A group of its own: Ctrl-C on the terminal reaches the stack alone, which then ends the others in order.
+    // Its own process group: Ctrl-C on the terminal reaches the stack alone, which then stops the others in order.
     command.process_group(0).stdin(Stdio::piped());
     let mut child = command.spawn().map_err(|error| {
-        io::Error::new(error.kind(), format!("{name} cannot be started: {error}"))
+        io::Error::new(error.kind(), format!("failed to start {name}: {error}"))
     })?;
     let input = child
         .stdin
@@ -142,18 +134,21 @@ fn spawn(name: &str, mut command: Command) -> io::Result<(Child, ChildStdin)> {
     Ok((child, input))
 }
 
-/// Closes the child's standard input, at which it ends.
-async fn let_go(mut child: Child, input: ChildStdin) {
+/// Closes the standard input of a process, which makes it end.
+async fn shut_down(mut child: Child, input: ChildStdin) {
     drop(input);
-    if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
+    if tokio::time::timeout(STOP_TIMEOUT, child.wait())
+        .await
+        .is_err()
+    {
         // An error means that it has just ended.
         let _ended = child.kill().await;
     }
 }
 
-fn described(status: io::Result<ExitStatus>) -> String {
+fn description(status: io::Result<ExitStatus>) -> String {
     match status {
-        Ok(status) => format!("has ended ({status})"),
+        Ok(status) => format!("ended unexpectedly ({status})"),
         Err(error) => format!("cannot be waited for: {error}"),
     }
 }

@@ -1,4 +1,7 @@
-//! What API Gateway makes of a function's result: payload format 2.0.
+//! The HTTP response that a function's result stands for, in payload format 2.0.
+//!
+//! The result is read more leniently than by `aws_lambda_events::ApiGatewayV2httpResponse`, which requires `cookies`, and
+//! rejects a `statusCode` that is a string and a header that is a number. API Gateway accepts all of these.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -17,6 +20,12 @@ const CONNECTION_HEADERS: [HeaderName; 5] = [
     header::TE,
 ];
 
+/// The name under which API Gateway passes on a function's `www-authenticate`.
+///
+/// Documented for REST APIs and reported for an HTTP API; unverified otherwise.
+const REMAPPED_WWW_AUTHENTICATE: HeaderName =
+    HeaderName::from_static("x-amzn-remapped-www-authenticate");
+
 /// A result that has a `statusCode`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -32,15 +41,15 @@ struct Explicit {
     is_base64_encoded: Option<bool>,
 }
 
-/// The answer that a function's result stands for, or why there is none.
+/// Returns the response that a function's result stands for. The error describes what is wrong with the result.
 ///
-/// Unverified on AWS, and decided here: an explicit answer with a body and no `content-type` is `text/plain`.
+/// Unverified on AWS, and decided here: an explicit response with a body and no `content-type` is `text/plain`.
 pub(super) fn from_result(result: &[u8]) -> Result<Response, String> {
     let value: Value =
-        serde_json::from_slice(result).map_err(|error| format!("it is not JSON: {error}"))?;
+        serde_json::from_slice(result).map_err(|error| format!("not valid JSON: {error}"))?;
     if value.get("statusCode").is_some() {
         let explicit = Explicit::deserialize(value)
-            .map_err(|error| format!("it does not have the payload format: {error}"))?;
+            .map_err(|error| format!("not in payload format 2.0: {error}"))?;
         return from_explicit(explicit);
     }
     // Anything else is the body of a 200.
@@ -61,7 +70,7 @@ fn from_explicit(explicit: Explicit) -> Result<Response, String> {
     let body = if explicit.is_base64_encoded == Some(true) {
         STANDARD
             .decode(body)
-            .map_err(|error| format!("its body is not base64: {error}"))?
+            .map_err(|error| format!("`body` is not valid base64: {error}"))?
     } else {
         body.into_bytes()
     };
@@ -74,19 +83,21 @@ fn from_explicit(explicit: Explicit) -> Result<Response, String> {
         let text = match &value {
             Value::String(text) => text.clone(),
             Value::Bool(_) | Value::Number(_) => value.to_string(),
-            _ => return Err(format!("its header {name} is not a text")),
+            _ => return Err(format!("header `{name}` is not a string")),
         };
         let header_name = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| format!("{name:?} is not a header"))?;
+            .map_err(|_| format!("{name:?} is not a header name"))?;
         let text = HeaderValue::from_str(&text)
-            .map_err(|_| format!("its header {name} has a character too many"))?;
-        if !CONNECTION_HEADERS.contains(&header_name) {
+            .map_err(|_| format!("header `{name}` contains an invalid character"))?;
+        if header_name == header::WWW_AUTHENTICATE {
+            headers.insert(REMAPPED_WWW_AUTHENTICATE, text);
+        } else if !CONNECTION_HEADERS.contains(&header_name) {
             headers.insert(header_name, text);
         }
     }
     for cookie in explicit.cookies.unwrap_or_default() {
         let cookie = HeaderValue::from_str(&cookie)
-            .map_err(|_| "a cookie has a character too many".to_owned())?;
+            .map_err(|_| "a cookie contains an invalid character".to_owned())?;
         headers.append(header::SET_COOKIE, cookie);
     }
     if has_body && !headers.contains_key(header::CONTENT_TYPE) {
@@ -108,7 +119,7 @@ fn status(code: &Value) -> Result<StatusCode, String> {
         .and_then(|number| u16::try_from(number).ok())
         .and_then(|number| StatusCode::from_u16(number).ok())
         .filter(|status| (200..600).contains(&status.as_u16()))
-        .ok_or_else(|| format!("its statusCode is {code}"))
+        .ok_or_else(|| format!("`statusCode` is {code}"))
 }
 
 #[cfg(test)]
@@ -118,8 +129,8 @@ mod tests {
 
     use super::*;
 
-    /// Status, headers (name: value, sorted) and body of the answer.
-    async fn answer(result: Value) -> (u16, Vec<String>, String) {
+    /// Status, headers (name: value, sorted) and body of the response.
+    async fn response(result: Value) -> (u16, Vec<String>, String) {
         let (head, body) = from_result(result.to_string().as_bytes())
             .unwrap()
             .into_parts();
@@ -138,10 +149,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_explicit_answer_is_sent_as_it_is() {
+    async fn sends_explicit_response() {
         let result = json!({
             "statusCode": 201,
-            "headers": {"Content-Type": "application/json", "X-Number": 7, "Content-Length": "99"},
+            "headers": {
+                "Content-Type": "application/json",
+                "X-Number": 7,
+                "Content-Length": "99",
+                "WWW-Authenticate": "Bearer",
+            },
             "cookies": ["a=1", "b=2"],
             "body": "{}",
         });
@@ -149,59 +165,63 @@ mod tests {
             "content-type: application/json",
             "set-cookie: a=1",
             "set-cookie: b=2",
+            "x-amzn-remapped-www-authenticate: Bearer",
             "x-number: 7",
         ];
         assert_eq!(
-            answer(result).await,
+            response(result).await,
             (201, headers.map(str::to_owned).into(), "{}".to_owned())
         );
     }
 
     #[tokio::test]
-    async fn base64_bodies_are_decoded() {
+    async fn decodes_base64_body() {
         let result = json!({"statusCode": "200", "body": "aGk=", "isBase64Encoded": true});
         let headers = vec!["content-type: text/plain; charset=utf-8".to_owned()];
-        assert_eq!(answer(result).await, (200, headers, "hi".to_owned()));
+        assert_eq!(response(result).await, (200, headers, "hi".to_owned()));
     }
 
     #[tokio::test]
-    async fn json_without_a_status_is_a_200() {
+    async fn takes_json_without_status_for_200() {
         let headers = || vec!["content-type: application/json".to_owned()];
         assert_eq!(
-            answer(json!({"a": 1})).await,
+            response(json!({"a": 1})).await,
             (200, headers(), "{\"a\":1}".to_owned())
         );
-        assert_eq!(answer(json!("hi")).await, (200, headers(), "hi".to_owned()));
         assert_eq!(
-            answer(Value::Null).await,
+            response(json!("hi")).await,
+            (200, headers(), "hi".to_owned())
+        );
+        assert_eq!(
+            response(Value::Null).await,
             (200, headers(), "null".to_owned())
         );
     }
 
     #[test]
-    fn what_cannot_be_sent_is_said() {
+    fn reports_invalid_results() {
         let cases = [
             (
                 "{",
-                "it is not JSON: EOF while parsing an object at line 1 column 1",
+                "not valid JSON: EOF while parsing an object at line 1 column 1",
             ),
-            (r#"{"statusCode": 99}"#, "its statusCode is 99"),
-            (r#"{"statusCode": null}"#, "its statusCode is null"),
+            (r#"{"statusCode": 99}"#, "`statusCode` is 99"),
+            (r#"{"statusCode": null}"#, "`statusCode` is null"),
             (
                 r#"{"statusCode": 200, "body": "*", "isBase64Encoded": true}"#,
-                "its body is not base64: Invalid symbol 42, offset 0.",
+                "`body` is not valid base64: Invalid symbol 42, offset 0.",
             ),
             (
                 r#"{"statusCode": 200, "headers": {"a b": "c"}}"#,
-                "\"a b\" is not a header",
+                "\"a b\" is not a header name",
             ),
             (
                 r#"{"statusCode": 200, "headers": {"a": "b\n"}}"#,
-                "its header a has a character too many",
+                "header `a` contains an invalid character",
             ),
             (
                 r#"{"statusCode": 200, "headers": {"a": []}}"#,
-                "its header a is not a text",
+                "header `a` is not a string",
             ),
         ];
         for (result, problem) in cases {

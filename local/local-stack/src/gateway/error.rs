@@ -1,30 +1,30 @@
-//! What API Gateway answers by itself when it does not let a call through.
+//! Error responses of API Gateway itself.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
-/// An answer of the gateway's own.
+/// An error that API Gateway responds with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// The request's body could not be read.
+pub(super) enum GatewayError {
+    /// The body of the request could not be read.
     BadRequest,
-    /// No token, or one that is not accepted; with what `www-authenticate` says of it.
+    /// The token is missing or invalid. Holds the value of `www-authenticate`.
     Unauthorized(String),
-    /// A token without the route's scope, or an unsigned call of an IAM route.
+    /// The token lacks the route's scope, or the route requires an AWS signature.
     Forbidden,
     NotFound,
     PayloadTooLarge,
     TooManyRequests,
     HeadTooLarge,
-    /// The function failed, or its answer cannot be used.
+    /// The function failed, or its response is invalid.
     InternalServerError,
-    /// The function did not answer while API Gateway waits.
+    /// The function did not respond within the integration's timeout.
     ServiceUnavailable,
 }
 
-impl Refusal {
+impl GatewayError {
     fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
@@ -54,7 +54,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for GatewayError {
     fn into_response(self) -> Response {
         let mut response =
             Response::new(Body::from(json!({"message": self.message()}).to_string()));

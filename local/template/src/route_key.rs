@@ -1,13 +1,14 @@
-//! Route keys, such as `POST /token`, and which requests they take.
+//! Route keys, such as `POST /token`, and the requests that they match.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
 
-/// A route's key: a method or `ANY`, and a path that may have `{parameters}` and end in a greedy `{proxy+}`.
+/// The key of a route: a method or `ANY`, and a path that may have `{parameters}` and end in a greedy `{proxy+}`.
 ///
-/// `$default` takes what no other route takes.
+/// `$default` matches the requests that no other route matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteKey {
     text: String,
@@ -28,29 +29,41 @@ enum Segment {
     Greedy(String),
 }
 
-/// How well a route fits a request; the greatest wins.
+/// A string that is not a route key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRouteKey {
+    /// It has another form.
+    #[error("expected \"METHOD /path\" or \"$default\", found {0:?}")]
+    Malformed(String),
+    /// It goes on after a greedy parameter.
+    #[error("a greedy parameter must be the last segment, found {0:?}")]
+    GreedyNotLast(String),
+}
+
+/// How specifically a route matches a request; the greatest wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Fit {
+pub struct Fit {
     is_not_default: bool,
     is_not_greedy: bool,
     literal_segments: usize,
     names_the_method: bool,
 }
 
-impl RouteKey {
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let unusable =
-            || format!("{text:?} is not a route key: expected \"METHOD /path\" or \"$default\"");
+impl FromStr for RouteKey {
+    type Err = InvalidRouteKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRouteKey> {
+        let malformed = || InvalidRouteKey::Malformed(text.to_owned());
         if text == "$default" {
             return Ok(Self {
                 text: text.to_owned(),
                 pattern: None,
             });
         }
-        let (method, path) = text.split_once(' ').ok_or_else(unusable)?;
-        let path = path.strip_prefix('/').ok_or_else(unusable)?;
+        let (method, path) = text.split_once(' ').ok_or_else(malformed)?;
+        let path = path.strip_prefix('/').ok_or_else(malformed)?;
         if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            return Err(unusable());
+            return Err(malformed());
         }
         let segments: Vec<_> = path.split('/').map(segment).collect();
         if segments
@@ -59,9 +72,7 @@ impl RouteKey {
             .skip(1)
             .any(|segment| matches!(segment, Segment::Greedy(_)))
         {
-            return Err(format!(
-                "{text:?} is not a route key: a greedy parameter has to be the last segment"
-            ));
+            return Err(InvalidRouteKey::GreedyNotLast(text.to_owned()));
         }
         let method = (method != "ANY").then(|| method.to_owned());
         Ok(Self {
@@ -69,15 +80,18 @@ impl RouteKey {
             pattern: Some(Pattern { method, segments }),
         })
     }
+}
 
-    /// The key as the template has it.
+impl RouteKey {
+    /// Returns the key as it is in the template.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether this route takes a request, how well, and what its path's parameters then are.
-    pub(crate) fn fit(&self, method: &str, path: &str) -> Option<(Fit, BTreeMap<String, String>)> {
+    /// Returns how specifically the route matches a request, and the parameters of the path; `None` if it does not match.
+    #[must_use]
+    pub fn fit(&self, method: &str, path: &str) -> Option<(Fit, BTreeMap<String, String>)> {
         let Some(pattern) = &self.pattern else {
             let fit = Fit {
                 is_not_default: false,
@@ -155,14 +169,14 @@ mod tests {
     use super::*;
 
     fn parameters(key: &str, method: &str, path: &str) -> Option<Vec<(String, String)>> {
-        let (_, parameters) = RouteKey::parse(key).unwrap().fit(method, path)?;
+        let (_, parameters) = key.parse::<RouteKey>().unwrap().fit(method, path)?;
         Some(parameters.into_iter().collect())
     }
 
     #[test]
-    fn a_literal_route_takes_its_method_and_path_only() {
-        let takes = |method, path| parameters("POST /token", method, path).is_some();
-        assert!(takes("POST", "/token"));
+    fn matches_literal_method_and_path_only() {
+        let matches = |method, path| parameters("POST /token", method, path).is_some();
+        assert!(matches("POST", "/token"));
         for (method, path) in [
             ("GET", "/token"),
             ("POST", "/"),
@@ -171,12 +185,12 @@ mod tests {
             ("POST", "/Token"),
             ("POST", "//token"),
         ] {
-            assert!(!takes(method, path), "{method} {path}");
+            assert!(!matches(method, path), "{method} {path}");
         }
     }
 
     #[test]
-    fn parameters_are_taken_from_the_path_and_decoded() {
+    fn decodes_path_parameters() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(
             parameters("GET /u/{id}", "GET", "/u/a%20b"),
@@ -192,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_particular_route_fits_best() {
+    fn prefers_most_specific_route() {
         let keys = [
             "$default",
             "ANY /{proxy+}",
@@ -202,13 +216,19 @@ mod tests {
             "GET /u/me",
         ];
         let fits: Vec<_> = keys
-            .map(|key| RouteKey::parse(key).unwrap().fit("GET", "/u/me").unwrap().0)
+            .map(|key| {
+                key.parse::<RouteKey>()
+                    .unwrap()
+                    .fit("GET", "/u/me")
+                    .unwrap()
+                    .0
+            })
             .into();
         assert!(fits.is_sorted(), "{fits:?}");
     }
 
     #[test]
-    fn what_is_no_route_key_is_refused() {
+    fn rejects_malformed_route_keys() {
         for key in [
             "",
             "POST",
@@ -217,7 +237,7 @@ mod tests {
             " /token",
             "ANY /{a+}/b",
         ] {
-            assert!(RouteKey::parse(key).is_err(), "{key:?}");
+            assert!(key.parse::<RouteKey>().is_err(), "{key:?}");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! A process that keeps another one from outliving the local stack.
+//! A process that stops another one, with all of its descendants, when the local stack ends.
 //!
-//! `cargo lambda watch` starts every function in a session of its own: when it is killed, or whoever started it, they
-//! are left behind. So it runs below a guard, which waits for the end of its own standard input. The local stack holds
-//! the other end of that pipe, and however it ends, even killed, the pipe closes. Then the guard ends everything that
-//! was started below it.
+//! `cargo lambda watch` starts every function in its own session, so that functions survive when it is killed, or when its
+//! parent is. Therefore it runs under a supervisor, which waits for the end of its own standard input. The local stack
+//! holds the other end of that pipe. The pipe closes however the local stack ends, and then the supervisor stops every
+//! descendant.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -20,38 +20,41 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The first argument by which the local stack's program becomes a guard.
-pub const ARGUMENT: &str = "guard";
+/// The first argument that makes the local stack's program a supervisor.
+pub const ARGUMENT: &str = "supervise";
 
-/// How long processes may take to end by themselves before they are killed.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long processes may take to end after SIGTERM before they are killed.
+const GRACE_PERIOD: Duration = Duration::from_secs(5);
 
-/// How often it is looked whether they have.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often the processes are listed while they end.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Runs a command until it ends, or standard input does; then ends all that is left below it.
+/// Runs a command until it or standard input ends; then stops its descendants.
 ///
-/// The exit code is the command's, as far as it ended by itself.
+/// Returns the exit code of a command that ended by itself.
+///
+/// # Errors
+/// If the command cannot be started.
 pub async fn run(command: Vec<OsString>) -> io::Result<ExitCode> {
     let mut command = command.into_iter();
     let program = command
         .next()
-        .ok_or_else(|| io::Error::other("the guard was given no command"))?;
+        .ok_or_else(|| io::Error::other("the supervisor has no command"))?;
 
-    // Processes whose parent has ended become children of the guard, not of the system's first process. Elsewhere than
-    // on Linux only those are found whose parents are still there.
+    // Processes whose parent has ended become children of the supervisor instead of process 1. On other systems than
+    // Linux, only processes whose parents still run are found.
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_child_subreaper(true)?;
-    let mut told = [
+    let mut signals = [
         signal(SignalKind::terminate())?,
         signal(SignalKind::interrupt())?,
         signal(SignalKind::hangup())?,
     ];
-    let [terminate, interrupt, hang_up] = &mut told;
+    let [terminate, interrupt, hang_up] = &mut signals;
     let mut input = pipe::Receiver::from_owned_fd(io::stdin().as_fd().try_clone_to_owned()?)?;
 
     let system = System::new().map_err(io::Error::other)?;
-    let mut below = Below {
+    let mut descendants = Descendants {
         system,
         known: HashMap::new(),
     };
@@ -67,14 +70,14 @@ pub async fn run(command: Vec<OsString>) -> io::Result<ExitCode> {
         _ = interrupt.recv() => None,
         _ = hang_up.recv() => None,
     };
-    // What a command leaves running that ended well, such as a compiler cache's server, is its own affair.
+    // A command that succeeded may leave processes running, such as the server of a compiler cache.
     if !ended.is_some_and(|status| status.success()) {
-        end_everything_below(&mut child, &mut below).await;
+        stop_all(&mut child, &mut descendants).await;
     }
     Ok(ended.map_or(ExitCode::SUCCESS, code))
 }
 
-/// Waits for the end of a pipe, and takes no notice of what comes through it.
+/// Waits for the end of a pipe, and ignores its content.
 async fn closed(pipe: &mut pipe::Receiver) {
     let mut ignored = [0; 64];
     while matches!(pipe.read(&mut ignored).await, Ok(length) if length > 0) {}
@@ -87,53 +90,50 @@ fn code(status: ExitStatus) -> ExitCode {
         .map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// Asks the command to end, which then ends its own; and after a while kills whatever is left.
-async fn end_everything_below(child: &mut Child, below: &mut Below) {
-    below.look();
+/// Sends SIGTERM to the command, which may stop its own children first, then to the others; kills the rest.
+async fn stop_all(child: &mut Child, descendants: &mut Descendants) {
+    descendants.refresh();
     let since = Instant::now();
     let mut asked: Vec<Pid> = Vec::new();
     loop {
-        let left = below.look();
+        let left = descendants.refresh();
         if left.is_empty() {
             return;
         }
-        // As long as the command is there, ending the others is its business.
+        // While the command runs, it stops its children itself.
         let child_is_left = matches!(child.try_wait(), Ok(None));
         let direct = child
             .id()
             .and_then(|id| i32::try_from(id).ok())
             .map(Pid::from_raw);
         for process in left {
-            // An error means that the process has ended meanwhile.
-            if since.elapsed() > GRACE {
+            // An error means that the process has already ended.
+            if since.elapsed() > GRACE_PERIOD {
                 let _ended = kill(process, Signal::SIGKILL);
             } else if !asked.contains(&process) && (!child_is_left || Some(process) == direct) {
                 asked.push(process);
                 let _ended = kill(process, Signal::SIGTERM);
             }
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// The processes below this one, also those that were and whose parents have ended.
-struct Below {
+/// The descendants of this process, including those whose parents have ended.
+struct Descendants {
     system: System,
-    /// With the second in which each started: ids are used again.
+    /// With the second in which each started, because process IDs are reused.
     known: HashMap<sysinfo::Pid, u64>,
 }
 
-impl Below {
-    /// Those that still run.
-    fn look(&mut self) -> Vec<Pid> {
-        let only_what_is_always_there = ProcessRefreshKind::nothing().without_tasks();
-        self.system.refresh_processes_specifics(
-            ProcessesToUpdate::All,
-            true,
-            only_what_is_always_there,
-        );
+impl Descendants {
+    /// Lists the processes, and returns the descendants that run.
+    fn refresh(&mut self) -> Vec<Pid> {
+        let nothing_optional = ProcessRefreshKind::nothing().without_tasks();
+        self.system
+            .refresh_processes_specifics(ProcessesToUpdate::All, true, nothing_optional);
         let own = sysinfo::Pid::from_u32(std::process::id());
-        // Each round finds the children of those found before.
+        // Each round finds the children of the processes found before.
         loop {
             let found: Vec<_> = self
                 .system

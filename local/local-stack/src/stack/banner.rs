@@ -1,12 +1,12 @@
-//! What is printed once everything runs.
+//! The text that is printed when everything runs.
 
 use super::secrets_manager::SECRET_NAME;
 use super::settings::{Settings, local_url};
 
-/// The origin of the events that come with the project: the demo page's, at its usual port.
+/// The origin of the project's example events: the demo page's, at its default port.
 const EVENTS_ORIGIN: &str = "http://localhost:5173";
 
-/// The simulator's template that asks for least.
+/// The simulator's source template with the fewest required fields.
 const TEMPLATE: &str = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e02";
 
 pub(super) fn text(settings: &Settings, secrets_manager_url: &str) -> String {
@@ -18,16 +18,16 @@ pub(super) fn text(settings: &Settings, secrets_manager_url: &str) -> String {
         9000 => String::new(),
         port => format!(" --invoke-port {port}"),
     };
-    let note = if settings.allow_the_demo_page() {
+    let note = if settings.allows_demo_page() {
         String::new()
     } else {
-        format!("\n  {demo} is not in ALLOWED_ORIGINS: the API will refuse the demo page.\n")
+        format!("\n  {demo} is not in ALLOWED_ORIGINS: the API rejects the demo page.\n")
     };
-    let events_note = if settings.allow(EVENTS_ORIGIN) {
+    let events_note = if settings.allows(EVENTS_ORIGIN) {
         String::new()
     } else {
         format!(
-            "\n\n  The events' origin, {EVENTS_ORIGIN}, is not in ALLOWED_ORIGINS: the functions will refuse them."
+            "\n\n  The origin of the events, {EVENTS_ORIGIN}, is not in ALLOWED_ORIGINS: the functions reject them."
         )
     };
     format!(
@@ -38,7 +38,7 @@ Everything runs. Open the demo page:
 
   API       {api}   POST /token, POST /sources
   Issuer    {issuer}   GET /token?sub=NAME signs anyone in
-  Airbyte   {airbyte}   a simulator; GET /_sim/requests shows the requests that it received
+  Airbyte   {airbyte}   a simulator; GET /_sim/requests lists the requests that it received
   Secrets   {secrets_manager_url}   Secrets Manager, with the secret {SECRET_NAME}
 {note}
 A token for alice:
@@ -49,11 +49,11 @@ A source in her workspace:
 
   curl -sSw '\\n' {api}/sources -H 'content-type: application/json' {bearer} -d '{{\"source_config_template_id\": \"{TEMPLATE}\", \"connection_configuration\": {{\"count\": 10}}}}'
 
-Put another name for alice to be someone else. A function alone, with an event:
+Replace alice to sign in as another user. A function alone, with an event:
 
   .venv/dev/bin/cargo-lambda lambda invoke mint-token{invoke} --data-file events/mint-token-jwt.json{events_note}
 
-Ctrl-C ends everything.
+Ctrl-C stops everything.
 "
     )
 }
@@ -73,23 +73,23 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_refused_is_said_and_only_then() {
-        let refused = "is not in ALLOWED_ORIGINS";
-        assert!(!shown(&[]).contains(refused));
+    fn warns_of_rejected_origins_only() {
+        let warning = "is not in ALLOWED_ORIGINS";
+        assert!(!shown(&[]).contains(warning));
 
         let moved = shown(&[("DEMO_PORT", "8080")]);
         assert!(!moved.contains("http://localhost:8080 is not in ALLOWED_ORIGINS"));
-        assert!(
-            moved.contains("The events' origin, http://localhost:5173, is not in ALLOWED_ORIGINS")
-        );
+        assert!(moved.contains(
+            "The origin of the events, http://localhost:5173, is not in ALLOWED_ORIGINS"
+        ));
 
         let chosen = shown(&[("ALLOWED_ORIGINS", "https://a.example")]);
         assert!(chosen.contains("http://localhost:5173 is not in ALLOWED_ORIGINS"));
-        assert_eq!(chosen.matches(refused).count(), 2);
+        assert_eq!(chosen.matches(warning).count(), 2);
     }
 
     #[test]
-    fn the_lines_to_paste_name_the_ports_that_were_chosen() {
+    fn prints_commands_with_configured_ports() {
         let shown = shown(&[
             ("GATEWAY_PORT", "4000"),
             ("ISSUER_PORT", "4001"),
