@@ -244,7 +244,7 @@ def test_a_secret_in_no_known_format(deployment, secret):
     deployment.store(secret)
     code, found, output = deployment.check()
     assert (code, wrong(found)) == (1, {"secret"})
-    assert "it must be an organization token" in found["secret"]
+    assert "the secret's value is malformed" in found["secret"]
     assert "-> put a value of one of the formats into it" in output
 
 

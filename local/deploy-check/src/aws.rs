@@ -8,7 +8,7 @@ use secrecy::ExposeSecret as _;
 use shared::aws::{AwsConfig, SdkConnector};
 use shared::config::Config;
 use shared::credential;
-use shared::credential::secrets_manager::{self, SecretError, SecretsManager};
+use shared::credential::secrets_manager::{self, SecretError, SecretsManager, ServiceErrorReason};
 use shared::http_client;
 use tokio::time::Instant;
 
@@ -104,25 +104,47 @@ async fn secret(config: &Config) -> Finding {
 }
 
 fn remedy(error: &SecretError, secret_id: &str) -> String {
-    match error {
-        SecretError::Answered(code) if code == "ResourceNotFoundException" => format!(
+    let put_value = |value: &str| {
+        format!(
+            "put {value} into it: `aws secretsmanager put-secret-value --secret-id {secret_id} …`"
+        )
+    };
+    let reason = match error {
+        SecretError::Timeout | SecretError::Connect(_) => {
+            return "check the region, and this machine's network".to_owned();
+        }
+        SecretError::InvalidResponse(_) => {
+            return "check AWS_ENDPOINT_URL, and this machine's network".to_owned();
+        }
+        SecretError::Malformed(_) => return put_value("a value of one of the formats"),
+        SecretError::Service { reason, .. } => reason,
+    };
+    match reason {
+        ServiceErrorReason::NotFound => format!(
             "create it with `aws secretsmanager create-secret`, and give the full ARN that this prints as {SECRET}"
         ),
-        SecretError::Answered(code) if code == "AccessDeniedException" => {
+        ServiceErrorReason::NoValue => put_value("a value"),
+        ServiceErrorReason::NotAllowed => {
             "the functions' role will be allowed to read it; to have it looked at here, use credentials that may \
              secretsmanager:GetSecretValue and, for a key of its own, kms:Decrypt"
                 .to_owned()
         }
-        // What a secret that is marked for deletion is answered with.
-        SecretError::Answered(code) if code == "InvalidRequestException" => format!(
+        ServiceErrorReason::KeyNotAllowed => {
+            format!("use credentials that the key's policy allows to kms:Decrypt; the functions use the key in {KEY}")
+        }
+        ServiceErrorReason::KeyOfOtherAccount => format!(
+            "encrypt it with a customer managed key whose policy allows this account, and give the key's ARN as {KEY}"
+        ),
+        ServiceErrorReason::KeyUnusable => {
+            "check that the key is enabled and not marked for deletion".to_owned()
+        }
+        ServiceErrorReason::MarkedForDeletion => format!(
             "if it was deleted, bring it back: `aws secretsmanager restore-secret --secret-id {secret_id}`"
         ),
-        SecretError::Malformed(_) => {
-            format!("put a value of one of the formats into it: `aws secretsmanager put-secret-value --secret-id {secret_id} …`")
-        }
-        SecretError::Answered(_) => "see what this code means in the documentation of GetSecretValue".to_owned(),
-        SecretError::Timeout | SecretError::Connect => {
-            "check the region, and this machine's network".to_owned()
+        ServiceErrorReason::InvalidCredentials => "renew your AWS credentials".to_owned(),
+        ServiceErrorReason::InvalidName => format!("give the secret's full ARN as {SECRET}"),
+        ServiceErrorReason::Other => {
+            "see what this code means in the documentation of GetSecretValue".to_owned()
         }
     }
 }
