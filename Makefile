@@ -83,10 +83,11 @@ leak: ## check for memory growth over 20,000 invocations
 	@$(build_release)
 	cargo run --release --locked --package bench -- leak
 
-load: ## load the local stack for a minute, with injected failures; needs wrk
+load: ## load the local stack for a minute, with injected failures; needs wrk. LOAD=denied-user: beside a denied user
 	@scripts/setup load
+	cargo build --locked
 	cargo build --locked --package local-stack
-	cargo run --locked --package bench -- load
+	cargo run --locked --package bench -- load $(LOAD)
 
 # Seconds per fuzz target.
 FUZZ_SECONDS ?= 60

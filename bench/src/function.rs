@@ -121,14 +121,20 @@ impl Function {
         format!("the function {what}; it printed:\n{}", self.output_tail()).into()
     }
 
+    /// Returns everything that it has printed.
+    pub(crate) fn output(&self) -> Result<String> {
+        let length = usize::try_from(self.output.metadata()?.len())?;
+        let mut bytes = vec![0; length];
+        // Not `read`, because the process shares the file's offset.
+        self.output.read_exact_at(&mut bytes, 0)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// Returns the last 4 KiB of its output.
     fn output_tail(&self) -> String {
-        let length = self.output.metadata().map_or(0, |metadata| metadata.len());
-        let mut bytes = [0; 4096];
-        // `read_at`, because the process shares the file's offset.
-        let start = length.saturating_sub(bytes.len() as u64);
-        let read = self.output.read_at(&mut bytes, start).unwrap_or(0);
-        String::from_utf8_lossy(&bytes[..read]).into_owned()
+        let output = self.output().unwrap_or_default();
+        let start = output.floor_char_boundary(output.len().saturating_sub(4096));
+        output[start..].to_owned()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Load through the whole local stack, gateway to simulator, and a check of every request's outcome.
 
+pub(crate) mod denied_user;
 mod sources;
 mod stack;
 mod tokens;

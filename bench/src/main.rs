@@ -8,6 +8,7 @@
 //! - `bench leak` invokes each function 20,000 times for 5,000 users, and fails if memory or open files grow.
 //! - `bench load` floods the whole local stack, makes the Airbyte simulator fail for a part of the time, and fails if any
 //!   source is lost, duplicated, or in another user's workspace.
+//! - `bench load denied-user` calls the functions for a user whom Airbyte denies a token, and fails if any other user notices.
 //!
 //! The programs are expected in this program's directory. `make bench`, `make leak` and `make load` build them first.
 
@@ -60,7 +61,8 @@ fn run() -> Result<()> {
         ),
         ["leak"] => leak::run(programs),
         ["load"] => load::run(programs),
-        _ => Err("usage: bench [leak|load]".into()),
+        ["load", "denied-user"] => load::denied_user::run(programs),
+        _ => Err("usage: bench [leak|load [denied-user]]".into()),
     }
 }
 

@@ -18,6 +18,9 @@ use crate::http::{Request, Response, Server};
 /// The value of the secret: an organization token.
 const ORGANIZATION_TOKEN: &str = "bench-organization-token";
 
+/// A user whom Airbyte denies a token.
+pub(crate) const DENIED_USER: &str = "denied-user";
+
 /// Lifetime of a scoped token: longer than any measurement.
 const TOKEN_LIFETIME_SECONDS: u64 = 3600;
 
@@ -190,7 +193,11 @@ fn airbyte(request: &Request) -> Result<Response, Response> {
             }
             field("organizationId")?;
             field("allowedOrigin")?;
-            let body = json!({ "token": opaque_token(field("externalUserId")?) });
+            let user = field("externalUserId")?;
+            if user == DENIED_USER {
+                return Err(Response::json(403, r#"{"detail": "User is suspended"}"#));
+            }
+            let body = json!({ "token": opaque_token(user) });
             Ok(Response::json(200, body.to_string()))
         }
         ("POST", "/api/v1/integrations/sources/") => {

@@ -1,4 +1,4 @@
-//! A user-scoped token from Airbyte, with the organization's credential, whatever state that is in.
+//! User-scoped tokens from Airbyte, minted with the organization's credential.
 
 use uuid::Uuid;
 
@@ -13,16 +13,16 @@ use crate::request::origin::Origin;
 #[derive(Debug)]
 pub struct Minter {
     airbyte: Airbyte,
-    organization: CredentialStore,
+    credentials: CredentialStore,
     organization_id: Uuid,
 }
 
-/// A token as Airbyte gave it, and what is in it.
+/// A token from Airbyte, and its contents.
 #[derive(Debug, Clone)]
 pub struct MintedToken {
     /// The opaque token, byte for byte.
     pub opaque: OpaqueToken,
-    /// What it says about itself.
+    /// Its contents.
     pub decoded: UnverifiedToken,
 }
 
@@ -31,13 +31,13 @@ pub struct MintedToken {
 pub enum MintError {
     /// There is no usable credential.
     #[error("no usable credential")]
-    Credential(#[source] CredentialError),
-    /// The call failed.
+    Credential(#[from] CredentialError),
+    /// The call failed. A 403 is about this user, not about the credential.
     #[error("failed to mint")]
-    Airbyte(#[source] AirbyteError),
+    Airbyte(#[from] AirbyteError),
     /// Airbyte returned a token that cannot be used.
     #[error("invalid token")]
-    Token(#[source] DecodeError),
+    Token(#[from] DecodeError),
 }
 
 impl MintError {
@@ -53,25 +53,24 @@ impl MintError {
 }
 
 impl Minter {
-    /// Mints for one Airbyte organization.
+    /// Creates a minter for one Airbyte organization.
     #[must_use]
-    pub fn new(airbyte: Airbyte, organization: CredentialStore, organization_id: Uuid) -> Self {
+    pub fn new(airbyte: Airbyte, credentials: CredentialStore, organization_id: Uuid) -> Self {
         Self {
             airbyte,
-            organization,
+            credentials,
             organization_id,
         }
     }
 
-    /// Reads the credential, so that the first request finds it. A failure is no matter: the first request tries again.
+    /// Reads the credential, so that the first request finds it cached. Failure is not an error here, because the first
+    /// request reads it again.
     pub async fn warm_up(&self, invocation: &Invocation) {
-        // What is wrong has been logged where it was found.
-        let _ = self.organization.token(invocation).await;
+        // The credential store has logged the error.
+        let _ = self.credentials.warm_up(invocation).await;
     }
 
-    /// A token for this user's workspace, bound to this origin.
-    ///
-    /// A credential that Airbyte refuses is read again from Secrets Manager and tried once more.
+    /// Mints a token for this user's workspace, bound to this origin.
     pub async fn mint(
         &self,
         user: &ExternalUserId,
@@ -83,42 +82,12 @@ impl Minter {
             organization_id: self.organization_id,
             allowed_origin: origin.as_str(),
         };
-        let organization_token = self
-            .organization
-            .token(invocation)
-            .await
-            .map_err(MintError::Credential)?;
-        let mut answer = self
-            .airbyte
-            .widget_token(organization_token.secret(), &request, invocation)
-            .await;
-        if is_rejection(&answer) {
-            let organization_token = self
-                .organization
-                .refreshed_token(&organization_token, invocation)
-                .await
-                .map_err(MintError::Credential)?;
-            answer = self
-                .airbyte
-                .widget_token(organization_token.secret(), &request, invocation)
-                .await;
-            if is_rejection(&answer) {
-                self.organization.record_rejected().await;
-                return Err(MintError::Credential(CredentialError::Rejected));
-            }
-        }
-        let opaque = answer.map_err(MintError::Airbyte)?;
-        self.organization.record_accepted().await;
-        let decoded = opaque.decode_unverified().map_err(MintError::Token)?;
+        let mint = async |token: &_| self.airbyte.widget_token(token, &request, invocation).await;
+        let opaque: OpaqueToken = self
+            .credentials
+            .call::<_, MintError>(invocation, mint)
+            .await?;
+        let decoded = opaque.decode_unverified()?;
         Ok(MintedToken { opaque, decoded })
     }
-}
-
-/// 401, and 403 too: the organization's token lacks the rights of an administrator, or the organization the entitlement.
-fn is_rejection<T>(answer: &Result<T, AirbyteError>) -> bool {
-    answer
-        .as_ref()
-        .err()
-        .and_then(AirbyteError::status)
-        .is_some_and(|status| matches!(status, 401 | 403))
 }

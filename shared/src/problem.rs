@@ -279,6 +279,15 @@ impl From<MintError> for Problem {
     fn from(error: MintError) -> Self {
         let cause = error.cause();
         let problem = match error {
+            // The credential store has found that it is not about the credential.
+            MintError::Airbyte(AirbyteError::Status(response))
+                if response.status == 403 && response.is_airbytes() =>
+            {
+                return Self::new(
+                    ProblemType::Forbidden,
+                    "Airbyte does not allow this user to get a token. The operator must check the user's access in Airbyte.",
+                );
+            }
             MintError::Credential(CredentialError::Secret(_)) => Self::new(
                 ProblemType::CredentialUnavailable,
                 "The organization's credential cannot be read. Retry later; if it persists, see the function's logs for \

@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use airbyte_sim::{Application, CannedResponse, FaultKind, Options, Route};
+use airbyte_sim::{
+    Application, CannedResponse, ErrorShape, Exchange, Fault, FaultKind, Options, Route,
+};
 use e2e::{Binary, Event, Function, Secret, SecretsManager, TestEnv, case, eventually};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -33,6 +35,19 @@ async fn accepts_plain_and_json_organization_token() {
             env.requests(Route::WidgetToken)[0].header("authorization"),
             Some("Bearer dev-organization-token")
         );
+    }
+}
+
+#[tokio::test]
+async fn strips_byte_order_mark_of_secret() {
+    for value in [
+        TestEnv::ORGANIZATION_TOKEN.to_owned(),
+        Secret::application_value("dev-client-secret"),
+    ] {
+        let _case = case(&value);
+        let secret = Secret::create(&format!("\u{feff}{value}\r\n")).await;
+        let env = TestEnv::with_secret(secret).await;
+        mint(&env.mint_token().await).await;
     }
 }
 
@@ -383,13 +398,17 @@ async fn rejects_credential_after_one_reread() {
 
 #[tokio::test]
 async fn rejects_application_after_one_reread() {
-    for status in [401, 403] {
-        let _case = case(status);
+    for (name, response) in [
+        ("401", CannedResponse::new(401)),
+        ("403", CannedResponse::new(403)),
+        ("invalid client", ErrorShape::InvalidClient.response()),
+    ] {
+        let _case = case(name);
         let env = TestEnv::with_application().await;
         let function = env.mint_token().await;
         mint(&function).await;
         env.airbyte.revoke_application_tokens();
-        env.respond(Route::ApplicationToken, CannedResponse::new(status));
+        env.respond(Route::ApplicationToken, response);
         env.airbyte.clear_requests();
 
         let response = function.invoke(Event::mint()).await;
@@ -397,6 +416,223 @@ async fn rejects_application_after_one_reread() {
         response.expect_problem(502, "credential-rejected");
         assert_eq!(env.secrets_manager.reads(), 2);
         assert_eq!(env.routes(), [Route::WidgetToken, Route::ApplicationToken]);
+    }
+}
+
+#[tokio::test]
+async fn rereads_secret_when_client_is_invalid() {
+    let env = TestEnv::with_application().await;
+    let function = env.mint_token().await;
+    mint(&function).await;
+    env.airbyte.revoke_application_tokens();
+    env.inject_times(1, Route::ApplicationToken, ErrorShape::InvalidClient.into());
+    env.secret
+        .put(&Secret::application_value("new-secret"))
+        .await;
+    env.airbyte
+        .set_applications(vec![application("new-secret")]);
+
+    mint(&function).await;
+}
+
+/// A user whom Airbyte denies a token.
+const DENIED_USER: &str = "mallory";
+
+/// The kinds of bodies that a 403 has, and the problem that each results in.
+const DENIALS: [(ErrorShape, u16, &str, &str); 2] = [
+    (
+        ErrorShape::ProblemForbidden,
+        403,
+        "forbidden",
+        "Airbyte does not allow this user to get a token. The operator must check the user's access in Airbyte.",
+    ),
+    (
+        ErrorShape::HtmlForbidden,
+        502,
+        "upstream-error",
+        "Airbyte returned status 403. The operator must check the configuration against the Airbyte account.",
+    ),
+];
+
+fn deny_user(env: &TestEnv, shape: ErrorShape) {
+    env.airbyte.clear_faults();
+    env.airbyte
+        .inject(Fault::new(Route::WidgetToken, shape.into()).user(DENIED_USER));
+}
+
+fn request_by(user: &str, binary: Binary) -> Event {
+    match binary {
+        Binary::MintToken => Event::mint_token(user),
+        Binary::CreateSource => Event::create_source(user, &e2e::faker_source()),
+    }
+}
+
+/// Returns whether the function has logged a rejected credential.
+fn has_reported_rejection(function: &Function) -> bool {
+    let logs = function.logs();
+    logs.iter().any(|line| line["CredentialRejected"] == 1)
+}
+
+#[tokio::test]
+async fn attributes_403_to_request_after_acceptance() {
+    let secrets = [
+        TestEnv::ORGANIZATION_TOKEN.to_owned(),
+        Secret::application_value("dev-client-secret"),
+    ];
+    for (secret, binary) in secrets.iter().flat_map(|s| Binary::ALL.map(|b| (s, b))) {
+        for (shape, status, problem_type, detail) in DENIALS {
+            let _case = case(format!("{secret} {} {shape:?}", binary.name()));
+            let env = TestEnv::with_secret(Secret::create(secret).await).await;
+            let function = env.start(binary).await;
+            let accepted = function.invoke(request_by("alice", binary)).await;
+            accepted.expect_success(binary.success());
+            env.airbyte.clear_requests();
+            deny_user(&env, shape);
+
+            for _ in 0..4 {
+                let denied = function.invoke(request_by(DENIED_USER, binary)).await;
+                let problem = denied.expect_problem(status, problem_type);
+                assert_eq!(problem.detail, detail);
+            }
+
+            // One call each: nothing was read or exchanged again.
+            assert_eq!(env.routes(), [Route::WidgetToken; 4]);
+            assert_eq!(env.secrets_manager.reads(), 1);
+            assert!(!has_reported_rejection(&function), "{}", function.output());
+            let served = function.invoke(request_by("bob", binary)).await;
+            served.expect_success(binary.success());
+        }
+    }
+}
+
+#[tokio::test]
+async fn keeps_acceptance_when_secret_and_token_are_refreshed() {
+    let env = env_with_short_application_tokens().await;
+    let config = env.config().with("SECRET_TTL_SECONDS", "1");
+    let function = Function::start(Binary::MintToken, &config).await;
+    mint(&function).await;
+    deny_user(&env, ErrorShape::ProblemForbidden);
+
+    // Only the denied user calls, while the secret is read and the application is exchanged again.
+    let started = Instant::now();
+    while env.secrets_manager.reads() < 3 || env.requests(Route::ApplicationToken).len() < 3 {
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "the credential is not refreshed"
+        );
+        let denied = function.invoke(Event::mint_token(DENIED_USER)).await;
+        denied.expect_problem(403, "forbidden");
+    }
+}
+
+#[tokio::test]
+async fn serves_other_users_while_403_precedes_acceptance() {
+    let env = TestEnv::new().await;
+    deny_user(&env, ErrorShape::HtmlForbidden);
+    let function = env.mint_token().await;
+
+    for _ in 0..4 {
+        let denied = function.invoke(Event::mint_token(DENIED_USER)).await;
+        denied.expect_problem(502, "credential-rejected");
+    }
+    // Each read of the secret after init belongs to one retry.
+    let retries = env.secrets_manager.reads() - 1;
+    assert!((1..4).contains(&retries), "{retries} retries");
+    assert_eq!(env.requests(Route::WidgetToken).len(), 4 + retries);
+
+    mint(&function).await;
+    let denied = function.invoke(Event::mint_token(DENIED_USER)).await;
+    denied.expect_problem(502, "upstream-error");
+}
+
+#[tokio::test]
+async fn notices_revocation_within_one_request() {
+    let secrets = [
+        TestEnv::ORGANIZATION_TOKEN.to_owned(),
+        Secret::application_value("dev-client-secret"),
+    ];
+    for (secret, binary) in secrets.iter().flat_map(|s| Binary::ALL.map(|b| (s, b))) {
+        let _case = case(format!("{secret} {}", binary.name()));
+        let env = TestEnv::with_secret(Secret::create(secret).await).await;
+        let function = env.start(binary).await;
+        let accepted = function.invoke(request_by("alice", binary)).await;
+        accepted.expect_success(binary.success());
+        env.airbyte.set_organization_tokens(Vec::new());
+        env.airbyte.set_applications(Vec::new());
+        env.airbyte.revoke_application_tokens();
+
+        let response = function.invoke(request_by("bob", binary)).await;
+
+        response.expect_problem(502, "credential-rejected");
+        assert_eq!(env.secrets_manager.reads(), 2);
+        assert!(has_reported_rejection(&function), "{}", function.output());
+    }
+}
+
+#[tokio::test]
+async fn uses_cached_token_while_exchange_is_forbidden() {
+    let env = env_with_short_application_tokens().await;
+    let function = env.mint_token().await;
+    mint(&function).await;
+    env.respond(
+        Route::ApplicationToken,
+        ErrorShape::HtmlForbidden.response(),
+    );
+
+    // Until the cached token expires, the failed exchange is only logged.
+    let started = Instant::now();
+    let response = loop {
+        let response = function.invoke(Event::mint()).await;
+        if response.status != 200 {
+            break response;
+        }
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "the application is not exchanged again"
+        );
+    };
+    response.expect_problem(502, "upstream-error");
+    let logs = function.logs();
+    let message = "failed to refresh the application token; using the cached token";
+    assert!(logs.iter().any(|line| line["message"] == message));
+    assert_eq!(env.secrets_manager.reads(), 1);
+
+    env.airbyte.clear_faults();
+    mint(&function).await;
+}
+
+/// One denied user calls five times as often as each of 20 others, who must not notice. `make load` has the long form.
+#[tokio::test]
+async fn denied_user_harms_no_other_user() {
+    const ROUNDS: usize = 10;
+    let env = TestEnv::with_application().await;
+    let functions = join_all((0..4).map(|_| env.mint_token())).await;
+    for function in &functions {
+        mint(function).await;
+    }
+    let reads = env.secrets_manager.reads();
+    env.airbyte.clear_requests();
+    deny_user(&env, ErrorShape::ProblemForbidden);
+
+    join_all(functions.iter().enumerate().map(async |(index, function)| {
+        for _ in 0..ROUNDS {
+            for number in (index..20).step_by(functions.len()) {
+                let denied = function.invoke(Event::mint_token(DENIED_USER)).await;
+                denied.expect_problem(403, "forbidden");
+                let user = format!("user-{number}");
+                let response = function.invoke(Event::mint_token(&user)).await;
+                response.expect_success(200);
+            }
+        }
+    }))
+    .await;
+
+    let is_mint = |exchange: &Exchange| Route::WidgetToken.covers("POST", &exchange.path);
+    assert!(env.airbyte.requests().iter().all(is_mint));
+    assert_eq!(env.airbyte.requests().len(), 2 * 20 * ROUNDS);
+    assert_eq!(env.secrets_manager.reads(), reads);
+    for function in &functions {
+        assert!(!has_reported_rejection(function), "{}", function.output());
     }
 }
 
@@ -444,6 +680,8 @@ async fn reports_unusable_secret_as_unavailable() {
         r#"{"client_secret":"dev-client-secret"}"#,
         r#"{"client_id":"","client_secret":""}"#,
         "two\r\nlines: 1",
+        "'dev-organization-token'",
+        "{dev-organization-token}",
     ];
     for value in unusable {
         let _case = case(value);

@@ -1,7 +1,7 @@
 //! The functions' output: one JSON object per line, and one line per request with its outcome and metrics.
 
 use airbyte_sim::{CannedResponse, FaultKind, Route};
-use e2e::{Binary, Event, Function, SecretsManager, TestEnv, case, faker_source};
+use e2e::{Binary, Event, Function, Secret, SecretsManager, TestEnv, case, faker_source};
 use serde_json::{Value, json};
 
 /// Returns the lines of requests, without warnings.
@@ -229,6 +229,75 @@ async fn counts_and_warns_of_unreadable_secret() {
     for warning in warnings {
         let warning = warning.to_string();
         assert!(warning.contains("AccessDeniedException"), "{warning}");
+    }
+}
+
+#[tokio::test]
+async fn logs_why_secret_cannot_be_used() {
+    let error = |code: &str, message: &str| {
+        let body = json!({ "__type": code, "Message": message }).to_string();
+        let response = CannedResponse::new(400)
+            .header("content-type", "application/x-amz-json-1.1")
+            .body(body);
+        FaultKind::Respond(response)
+    };
+    for (name, fault, secret, expected) in [
+        (
+            "no such secret",
+            None,
+            Secret::absent(),
+            "Secrets Manager returned ResourceNotFoundException: no such secret in this account and region; check the \
+             ARN, its region, and that the secret exists",
+        ),
+        (
+            "no value",
+            None,
+            Secret::create_empty().await,
+            "Secrets Manager returned ResourceNotFoundException: the secret has no current value; put a value into the \
+             secret",
+        ),
+        (
+            "KMS",
+            Some(error(
+                "AccessDeniedException",
+                "Access to KMS is not allowed",
+            )),
+            Secret::absent(),
+            "Secrets Manager returned AccessDeniedException: not allowed to use the secret's KMS key; check \
+             SecretKmsKeyArn and the key's policy",
+        ),
+        (
+            "other account",
+            Some(error(
+                "InvalidRequestException",
+                "You can't access a secret from a different AWS account if you encrypt the secret with the default KMS \
+                 service key.",
+            )),
+            Secret::absent(),
+            "Secrets Manager returned InvalidRequestException: the secret is in another account, and encrypted with that \
+             account's AWS managed key; encrypt the secret with a customer managed key, and set SecretKmsKeyArn",
+        ),
+        (
+            "quotes",
+            None,
+            Secret::create("'dev-organization-token'").await,
+            "the secret's value is malformed: it is enclosed in quotes; store it without them",
+        ),
+    ] {
+        let _case = case(name);
+        let env = TestEnv::with_secret(secret).await;
+        if let Some(fault) = fault {
+            env.secrets_manager.inject(fault);
+        }
+        let function = env.mint_token().await;
+        let response = function.invoke(Event::mint()).await;
+        response.expect_problem(503, "credential-unavailable");
+
+        let logs = function.logs();
+        let warning = logs.iter().find(|line| line["level"] == "WARN").unwrap();
+        assert_eq!(warning["message"], "failed to read the secret");
+        assert_eq!(warning["still_usable"], false);
+        assert_eq!(warning["reason"], expected);
     }
 }
 

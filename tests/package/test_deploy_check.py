@@ -244,8 +244,8 @@ def test_malformed_secret_fails(deployment, secret):
     deployment.store(secret)
     code, found, output = deployment.check()
     assert (code, failed(found)) == (1, {"secret"})
-    assert "it must be an organization token" in found["secret"]
-    assert "help: store a value in one of the formats" in output
+    assert "the secret's value is malformed" in found["secret"]
+    assert "help: store a value of one of the formats in it" in output
 
 
 def test_secret_with_unknown_key_fails(deployment):

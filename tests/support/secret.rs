@@ -53,6 +53,13 @@ impl Secret {
         secret
     }
 
+    /// Creates a secret without a value.
+    pub async fn create_empty() -> Secret {
+        let secret = Secret::absent();
+        secrets_manager("CreateSecret", &json!({ "Name": secret.name })).await;
+        secret
+    }
+
     /// Creates the secret if it is [absent](Self::absent).
     pub async fn create_now(&self, value: &str) {
         let parameters = json!({ "Name": self.name, "SecretString": value });

@@ -17,6 +17,7 @@
 //! A fault is `{"route": "sources", "times": 2, "skip": 1, "kind": …}`:
 //!
 //! - `route` is `any`, `application-token`, `widget-token`, `scoped-token`, `sources` or `templates`;
+//! - `user` (default: any) limits the fault to requests whose bodies name this user, by `externalUserId` or `workspace_name`;
 //! - `times` (default: all requests) and `skip` (default: 0) count requests;
 //! - `kind` is `"reset-before-response"`, `"reset-mid-response"`, `"close-before-response"`, `"hang"`,
 //!   `{"drip": {"bytes_per_tick": 1, "tick_ms": 100}}`, `{"delay": {"ms": 500}}`, `{"error": "invalid-client"}`,
@@ -203,6 +204,7 @@ async fn revoke_application_tokens(
 #[serde(deny_unknown_fields)]
 struct FaultSpec {
     route: RouteSpec,
+    user: Option<String>,
     times: Option<u32>,
     #[serde(default)]
     skip: u32,
@@ -277,6 +279,7 @@ impl FaultSpec {
         };
         Ok(Fault {
             route,
+            user: self.user,
             times: self.times,
             skip: self.skip,
             kind,
@@ -376,6 +379,10 @@ mod tests {
     fn applies_to_all_requests_by_default() {
         let open_ended = fault(json!({"route": "any", "kind": "hang"}));
         assert_eq!((open_ended.times, open_ended.skip), (None, 0));
+        assert_eq!(open_ended.user, None);
+
+        let limited = fault(json!({"route": "any", "kind": "hang", "user": "bob"}));
+        assert_eq!(limited.user.as_deref(), Some("bob"));
 
         let counted = fault(json!({"route": "any", "kind": "hang", "times": 2, "skip": 1}));
         assert_eq!((counted.times, counted.skip), (Some(2), 1));

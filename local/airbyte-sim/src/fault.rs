@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 /// A failure to inject: into which requests, into how many of them, and which one.
 #[derive(Clone, Debug)]
 pub struct Fault {
     /// The requests that it applies to.
     pub route: Route,
+    /// The user that the requests' bodies name; `None` for any request.
+    pub user: Option<String>,
     /// The number of requests that fail; `None` for all, until [cleared](crate::Airbyte::clear_faults).
     pub times: Option<u32>,
     /// The number of requests that succeed before the first one fails.
@@ -21,10 +25,28 @@ impl Fault {
     pub fn new(route: Route, kind: FaultKind) -> Self {
         Self {
             route,
+            user: None,
             times: None,
             skip: 0,
             kind,
         }
+    }
+
+    /// Limits the fault to requests whose bodies name this user, by `externalUserId` or `workspace_name`.
+    #[must_use]
+    pub fn user(self, user: impl Into<String>) -> Self {
+        Self {
+            user: Some(user.into()),
+            ..self
+        }
+    }
+
+    fn applies_to(&self, method: &str, path: &str, body: &[u8]) -> bool {
+        self.route.covers(method, path)
+            && self
+                .user
+                .as_deref()
+                .is_none_or(|user| names_user(body, user))
     }
 
     /// Limits the fault to `times` requests.
@@ -41,6 +63,13 @@ impl Fault {
     pub fn skip(self, skip: u32) -> Self {
         Self { skip, ..self }
     }
+}
+
+fn names_user(body: &[u8], user: &str) -> bool {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    ["externalUserId", "workspace_name"]
+        .iter()
+        .any(|name| body[*name] == user)
 }
 
 /// A part of Airbyte's API, in every generation that has it. The widget's page and `/_sim/` never fail.
@@ -190,10 +219,10 @@ impl FaultQueue {
     /// Returns the failure to inject into this request, if any: that of the oldest fault that applies.
     ///
     /// A fault that skips the request leaves it to the next one.
-    pub(crate) fn take(&mut self, method: &str, path: &str) -> Option<FaultKind> {
+    pub(crate) fn take(&mut self, method: &str, path: &str, body: &[u8]) -> Option<FaultKind> {
         let mut applies = None;
         for (index, fault) in self.0.iter_mut().enumerate() {
-            if fault.times == Some(0) || !fault.route.covers(method, path) {
+            if fault.times == Some(0) || !fault.applies_to(method, path, body) {
                 continue;
             }
             if fault.skip > 0 {
@@ -305,13 +334,13 @@ mod tests {
 
         for _ in 0..3 {
             assert_eq!(
-                queue.take(WIDGET_TOKEN.0, WIDGET_TOKEN.1),
+                queue.take(WIDGET_TOKEN.0, WIDGET_TOKEN.1, b""),
                 Some(FaultKind::Hang)
             );
-            assert_eq!(queue.take("GET", "/nowhere"), Some(FaultKind::Hang));
+            assert_eq!(queue.take("GET", "/nowhere", b""), Some(FaultKind::Hang));
         }
         queue.clear();
-        assert_eq!(queue.take(SOURCES.0, SOURCES.1), None);
+        assert_eq!(queue.take(SOURCES.0, SOURCES.1, b""), None);
     }
 
     #[test]
@@ -319,8 +348,8 @@ mod tests {
         let mut queue = queue([Fault::new(Route::Sources, FaultKind::Hang).skip(1).times(2)]);
 
         let taken = [(); 5].map(|()| {
-            assert_eq!(queue.take(WIDGET_TOKEN.0, WIDGET_TOKEN.1), None);
-            queue.take(SOURCES.0, SOURCES.1).is_some()
+            assert_eq!(queue.take(WIDGET_TOKEN.0, WIDGET_TOKEN.1, b""), None);
+            queue.take(SOURCES.0, SOURCES.1, b"").is_some()
         });
 
         assert_eq!(taken, [false, true, true, false, false]);
@@ -334,8 +363,24 @@ mod tests {
             Fault::new(Route::Sources, respond(500)).times(0),
         ]);
 
-        assert_eq!(queue.take(SOURCES.0, SOURCES.1), Some(respond(429)));
-        assert_eq!(queue.take(SOURCES.0, SOURCES.1), Some(respond(503)));
-        assert_eq!(queue.take(SOURCES.0, SOURCES.1), None);
+        assert_eq!(queue.take(SOURCES.0, SOURCES.1, b""), Some(respond(429)));
+        assert_eq!(queue.take(SOURCES.0, SOURCES.1, b""), Some(respond(503)));
+        assert_eq!(queue.take(SOURCES.0, SOURCES.1, b""), None);
+    }
+
+    #[test]
+    fn applies_to_one_user() {
+        let mut queue = queue([Fault::new(Route::Any, FaultKind::Hang).user("bob")]);
+
+        for (name, body, expected) in [
+            ("embedded", r#"{"externalUserId": "bob"}"#, true),
+            ("agents", r#"{"workspace_name": "bob"}"#, true),
+            ("another user", r#"{"externalUserId": "alice"}"#, false),
+            ("no user", r#"{"name": "bob"}"#, false),
+            ("no JSON", "bob", false),
+        ] {
+            let taken = queue.take(WIDGET_TOKEN.0, WIDGET_TOKEN.1, body.as_bytes());
+            assert_eq!(taken.is_some(), expected, "{name}");
+        }
     }
 }

@@ -232,7 +232,7 @@ impl Server {
             .state
             .request_log
             .begin(exchange(&parts, &body, self.connection));
-        let fault = lock(&self.state.faults).take(parts.method.as_str(), parts.uri.path());
+        let fault = lock(&self.state.faults).take(parts.method.as_str(), parts.uri.path(), &body);
         let keep_open = parts
             .headers
             .get(header::CONNECTION)

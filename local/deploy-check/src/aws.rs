@@ -8,7 +8,7 @@ use secrecy::ExposeSecret as _;
 use shared::aws::{AwsConfig, SdkConnector};
 use shared::config::Config;
 use shared::credential;
-use shared::credential::secrets_manager::{self, SecretError, SecretsManager};
+use shared::credential::secrets_manager::{self, SecretError, SecretsManager, ServiceErrorReason};
 use shared::http_client;
 use tokio::time::Instant;
 
@@ -103,29 +103,47 @@ async fn secret(config: &Config) -> CheckResult {
 }
 
 fn fix(error: &SecretError, secret_id: &str) -> String {
-    match error {
-        SecretError::Answered(code) if code == "ResourceNotFoundException" => format!(
-            "create it with `aws secretsmanager create-secret`, and set {SECRET} to the ARN that it prints"
+    let put_value = |value: &str| {
+        format!(
+            "store {value} in it: `aws secretsmanager put-secret-value --secret-id {secret_id} …`"
+        )
+    };
+    let reason = match error {
+        SecretError::Timeout | SecretError::Connect(_) => {
+            return "check the region, and this machine's network".to_owned();
+        }
+        SecretError::InvalidResponse(_) => {
+            return "check AWS_ENDPOINT_URL, and this machine's network".to_owned();
+        }
+        SecretError::Malformed(_) => return put_value("a value of one of the formats"),
+        SecretError::Service { reason, .. } => reason,
+    };
+    match reason {
+        ServiceErrorReason::NotFound => format!(
+            "create it with `aws secretsmanager create-secret`, and set {SECRET} to the full ARN that it prints"
         ),
-        SecretError::Answered(code) if code == "AccessDeniedException" => {
+        ServiceErrorReason::NoValue => put_value("a value"),
+        ServiceErrorReason::NotAllowed => {
             "the role of the functions may read it; to check it here, use credentials that may \
              secretsmanager:GetSecretValue and, for your own key, kms:Decrypt"
                 .to_owned()
         }
-        // The error of a secret that is scheduled for deletion.
-        SecretError::Answered(code) if code == "InvalidRequestException" => format!(
+        ServiceErrorReason::KeyNotAllowed => {
+            format!("use credentials that the key's policy allows to kms:Decrypt; the functions use the key in {KEY}")
+        }
+        ServiceErrorReason::KeyOfOtherAccount => format!(
+            "encrypt it with a customer managed key whose policy allows this account, and set {KEY} to the key's ARN"
+        ),
+        ServiceErrorReason::KeyUnusable => {
+            "check that the key is enabled and not marked for deletion".to_owned()
+        }
+        ServiceErrorReason::MarkedForDeletion => format!(
             "if it was deleted, restore it: `aws secretsmanager restore-secret --secret-id {secret_id}`"
         ),
-        SecretError::Malformed(_) => {
-            format!(
-                "store a value in one of the formats: `aws secretsmanager put-secret-value --secret-id {secret_id} …`"
-            )
-        }
-        SecretError::Answered(_) => {
+        ServiceErrorReason::InvalidCredentials => "renew your AWS credentials".to_owned(),
+        ServiceErrorReason::InvalidName => format!("set {SECRET} to the secret's full ARN"),
+        ServiceErrorReason::Other => {
             "look up this error in the documentation of GetSecretValue".to_owned()
-        }
-        SecretError::Timeout | SecretError::Connect => {
-            "check the region, and this machine's network".to_owned()
         }
     }
 }

@@ -46,6 +46,14 @@ pub struct ErrorResponse {
     pub rejection: Rejection,
 }
 
+impl ErrorResponse {
+    /// Whether the body has one of the shapes of Airbyte's errors. If not, the response may be of a proxy or a firewall.
+    #[must_use]
+    pub fn is_airbytes(&self) -> bool {
+        self.rejection != Rejection::default()
+    }
+}
+
 impl AirbyteError {
     /// Returns the cause for the log. docs/operations.md lists all causes.
     #[must_use]
@@ -67,6 +75,28 @@ impl AirbyteError {
         match self {
             Self::Status(response) => Some(response.status),
             _ => None,
+        }
+    }
+
+    /// Whether the exchange of an application's ID and secret failed because Airbyte does not accept them: with 401, 403, or
+    /// a 400 that says so (`Invalid client id or token`).
+    #[must_use]
+    pub fn rejects_client(&self) -> bool {
+        match self {
+            Self::Status(response) => match response.status {
+                401 | 403 => true,
+                400 => {
+                    let Rejection { message, errors } = &response.rejection;
+                    let details = errors.as_slice().iter().map(|error| &*error.detail);
+                    message
+                        .as_deref()
+                        .into_iter()
+                        .chain(details)
+                        .any(|text| text.to_lowercase().contains("client"))
+                }
+                _ => false,
+            },
+            _ => false,
         }
     }
 

@@ -1,6 +1,20 @@
-//! The organization's Airbyte credential: read from Secrets Manager, cached, exchanged and rotated.
+//! The organization's Airbyte credential: where it is stored, how it is cached and rotated, and when it is rejected.
+//!
+//! | file | contents |
+//! | --- | --- |
+//! | `store` | the cache, and the calls that carry the organization's token |
+//! | `secret` | the formats of the secret's value |
+//! | `lifetime` | when an application's token is exchanged again |
+//! | `backoff` | the pause after rejections |
+//! | [`secrets_manager`] | the client for AWS Secrets Manager |
+//!
+//! [`mint`](crate::mint) makes the calls. What an error means for a caller is decided in [`crate::problem`].
 
+mod backoff;
+mod lifetime;
+mod secret;
 pub mod secrets_manager;
-pub mod store;
+mod store;
 
-pub use store::{CredentialError, CredentialStore, OrganizationToken, describe};
+pub use secret::describe;
+pub use store::{CredentialError, CredentialStore};

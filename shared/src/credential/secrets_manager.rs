@@ -1,5 +1,7 @@
-//! AWS Secrets Manager: the one secret that these functions read.
+//! AWS Secrets Manager, from which the functions read one secret.
 
+use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
@@ -9,6 +11,7 @@ use aws_sdk_secretsmanager::config::{
     AppName, HttpClient, IdentityCache, Region, StalledStreamProtectionConfig,
 };
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use secrecy::SecretString;
 use tokio::time::{Instant, timeout_at};
 
@@ -30,21 +33,54 @@ pub struct SecretsManager {
     secret_id: String,
 }
 
-/// Why the secret could not be read or used. The messages are for the owner's log: they name no value.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// An error returned by [`SecretsManager::read`], or by the parser of the secret's value. It contains nothing of the value.
+#[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// No answer from Secrets Manager in time.
-    #[error("Secrets Manager did not answer in time; is it reachable from the function's network?")]
+    /// There was no response before the deadline.
+    #[error("Secrets Manager did not respond in time")]
     Timeout,
-    /// No connection, or it broke.
-    #[error("Secrets Manager cannot be reached; is it reachable from the function's network?")]
-    Connect,
-    /// Secrets Manager answered with an error; its code, such as `AccessDeniedException`.
-    #[error("Secrets Manager answered {0}{advice}", advice = advice(.0))]
-    Answered(String),
-    /// There is a value, but not one of the three formats.
-    #[error("the secret's value cannot be used: {0}")]
+    /// No connection could be opened, or it was lost.
+    #[error("could not connect to Secrets Manager")]
+    Connect(#[source] Box<dyn Error + Send + Sync>),
+    /// Secrets Manager returned an error.
+    #[error("Secrets Manager returned {code}{}", reason.clause())]
+    Service {
+        /// The error code, such as `AccessDeniedException`.
+        code: String,
+        /// What it means.
+        reason: ServiceErrorReason,
+    },
+    /// Secrets Manager returned something that is not documented.
+    #[error("Secrets Manager returned an invalid response")]
+    InvalidResponse(#[source] Box<dyn Error + Send + Sync>),
+    /// The value has none of the three formats.
+    #[error("the secret's value is malformed: {0}")]
     Malformed(&'static str),
+}
+
+/// The meaning of an error code of Secrets Manager. Some codes have several, which only the message distinguishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceErrorReason {
+    /// There is no such secret in this account and region.
+    NotFound,
+    /// The secret exists, but has no current value.
+    NoValue,
+    /// The secret is marked for deletion.
+    MarkedForDeletion,
+    /// A policy does not allow reading the secret.
+    NotAllowed,
+    /// A policy does not allow decrypting with the secret's KMS key.
+    KeyNotAllowed,
+    /// The secret is in another account, and encrypted with the AWS managed key, which works in its own account only.
+    KeyOfOtherAccount,
+    /// The secret's KMS key is disabled or deleted.
+    KeyUnusable,
+    /// The AWS credentials are invalid or expired.
+    InvalidCredentials,
+    /// The name or ARN of the secret is invalid.
+    InvalidName,
+    /// Any other code. It may be transient.
+    Other,
 }
 
 impl SecretError {
@@ -53,9 +89,97 @@ impl SecretError {
     pub fn cause(&self) -> &'static str {
         match self {
             Self::Timeout => "secrets_manager_timeout",
-            Self::Connect => "secrets_manager_connect",
-            Self::Answered(_) => "secrets_manager_error",
+            Self::Connect(_) => "secrets_manager_connect",
+            Self::Service { .. } | Self::InvalidResponse(_) => "secrets_manager_error",
             Self::Malformed(_) => "secret_malformed",
+        }
+    }
+
+    /// Returns the message with all sources, and with what the operator can do, for the function's log.
+    #[must_use]
+    pub fn with_advice(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = self.source();
+        while let Some(error) = source {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            source = error.source();
+        }
+        if let Some(advice) = self.advice() {
+            text.push_str("; ");
+            text.push_str(advice);
+        }
+        text
+    }
+
+    fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Timeout | Self::Connect(_) => Some("check the function's VPC and network access"),
+            Self::Service { reason, .. } => reason.advice(),
+            Self::InvalidResponse(_) | Self::Malformed(_) => None,
+        }
+    }
+}
+
+impl ServiceErrorReason {
+    /// Interprets a code and a message.
+    fn new(code: &str, message: &str) -> Self {
+        match code {
+            "ResourceNotFoundException" if message.contains("staging label") => Self::NoValue,
+            "ResourceNotFoundException" => Self::NotFound,
+            "InvalidRequestException" if message.contains("different AWS account") => {
+                Self::KeyOfOtherAccount
+            }
+            // Either "marked for deletion" or "deleted".
+            "InvalidRequestException" if message.contains("delet") => Self::MarkedForDeletion,
+            "AccessDeniedException" if message.contains("KMS") || message.contains("kms:") => {
+                Self::KeyNotAllowed
+            }
+            "AccessDeniedException" => Self::NotAllowed,
+            "DecryptionFailure" => Self::KeyUnusable,
+            "ExpiredTokenException"
+            | "IncompleteSignatureException"
+            | "InvalidSignatureException"
+            | "UnrecognizedClientException" => Self::InvalidCredentials,
+            "InvalidParameterException" | "ValidationException" => Self::InvalidName,
+            _ => Self::Other,
+        }
+    }
+
+    /// What the reason adds to the code, with a separator.
+    fn clause(self) -> &'static str {
+        match self {
+            Self::NotFound => ": no such secret in this account and region",
+            Self::NoValue => ": the secret has no current value",
+            Self::MarkedForDeletion => ": the secret is marked for deletion",
+            Self::NotAllowed => ": not allowed to read the secret",
+            Self::KeyNotAllowed => ": not allowed to use the secret's KMS key",
+            Self::KeyOfOtherAccount => {
+                ": the secret is in another account, and encrypted with that account's AWS managed key"
+            }
+            Self::KeyUnusable => ": the secret's KMS key cannot decrypt it",
+            Self::InvalidCredentials => ": the AWS credentials are invalid or expired",
+            Self::InvalidName => ": the secret's name or ARN is invalid",
+            Self::Other => "",
+        }
+    }
+
+    fn advice(self) -> Option<&'static str> {
+        match self {
+            Self::NotFound => Some("check the ARN, its region, and that the secret exists"),
+            Self::NoValue => Some("put a value into the secret"),
+            Self::MarkedForDeletion => Some("restore the secret, or configure another one"),
+            Self::NotAllowed => {
+                Some("check the policies of the function's role, the secret and the VPC endpoint")
+            }
+            Self::KeyNotAllowed => Some("check SecretKmsKeyArn and the key's policy"),
+            Self::KeyOfOtherAccount => {
+                Some("encrypt the secret with a customer managed key, and set SecretKmsKeyArn")
+            }
+            Self::KeyUnusable => Some("check that the key is enabled and not marked for deletion"),
+            Self::InvalidCredentials => Some("check the function's environment variables"),
+            Self::InvalidName => Some("check OrganizationTokenSecretArn"),
+            Self::Other => None,
         }
     }
 }
@@ -71,13 +195,16 @@ impl SecretsManager {
         }
     }
 
-    /// The secret's current value.
+    /// Reads the secret's current value.
+    ///
+    /// # Errors
+    ///
+    /// Fails if Secrets Manager does not return a string before the deadline.
     pub async fn read(&self, deadline: Instant) -> Result<SecretString, SecretError> {
         let request = self.client.get_secret_value().secret_id(&self.secret_id);
         let response = timeout_at(deadline, request.send())
             .await
-            .map_err(|_| SecretError::Timeout)?
-            .map_err(|error| explain(&error))?;
+            .map_err(|_| SecretError::Timeout)??;
         response
             .secret_string
             .map(SecretString::from)
@@ -106,36 +233,33 @@ pub fn client(aws: &AwsConfig, http: impl HttpClient + 'static) -> Client {
     Client::from_conf(config.build())
 }
 
-/// What an owner can do about an error code.
-fn advice(code: &str) -> &'static str {
-    match code {
-        "AccessDeniedException" => "; check that the function's role may read the secret",
-        "ResourceNotFoundException" => "; check that the secret exists, in this region",
-        "InvalidRequestException" => "; check that the secret is not marked for deletion",
-        "DecryptionFailure" => "; check the secret's KMS key",
-        _ => "",
+impl<R> From<SdkError<GetSecretValueError, R>> for SecretError
+where
+    R: fmt::Debug + Send + Sync + 'static,
+{
+    fn from(error: SdkError<GetSecretValueError, R>) -> Self {
+        match error {
+            SdkError::TimeoutError(_) => Self::Timeout,
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => Self::Timeout,
+            SdkError::ServiceError(response) => {
+                let error = response.err();
+                let code = error.code().unwrap_or("an error without a code");
+                Self::Service {
+                    reason: ServiceErrorReason::new(code, error.message().unwrap_or_default()),
+                    code: code.to_owned(),
+                }
+            }
+            SdkError::ResponseError(_) => Self::InvalidResponse(source(error)),
+            error => Self::Connect(source(error)),
+        }
     }
 }
 
-fn explain<E, R>(error: &SdkError<E, R>) -> SecretError
+fn source<R>(error: SdkError<GetSecretValueError, R>) -> Box<dyn Error + Send + Sync>
 where
-    E: ProvideErrorMetadata,
+    R: fmt::Debug + Send + Sync + 'static,
 {
-    match error {
-        SdkError::TimeoutError(_) => SecretError::Timeout,
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => SecretError::Timeout,
-        SdkError::ServiceError(answer) => SecretError::Answered(
-            answer
-                .err()
-                .code()
-                .unwrap_or("an error without a code")
-                .to_owned(),
-        ),
-        SdkError::ResponseError(_) => {
-            SecretError::Answered("something that is not understood".to_owned())
-        }
-        _ => SecretError::Connect,
-    }
+    error.into_source().unwrap_or_else(Into::into)
 }
 
 #[cfg(test)]
@@ -148,6 +272,7 @@ mod tests {
     use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
     use aws_smithy_types::body::SdkBody;
     use secrecy::ExposeSecret as _;
+    use std::io;
     use std::sync::{Arc, Mutex};
     use std::time::SystemTime;
     use time::PrimitiveDateTime;
@@ -305,23 +430,88 @@ mod tests {
         let (requests, result) = read("us-east-1", None, Duration::ZERO).await;
 
         assert_eq!(requests.len(), 1);
-        assert_eq!(
-            result.unwrap_err(),
-            SecretError::Answered("InvalidSignatureException".to_owned())
-        );
+        let reason = match result.unwrap_err() {
+            SecretError::Service { reason, .. } => reason,
+            error => panic!("{error}"),
+        };
+        assert_eq!(reason, ServiceErrorReason::InvalidCredentials);
     }
 
     #[test]
-    fn an_owner_is_told_what_to_check_where_the_code_says_it() {
-        let told = |code: &str| SecretError::Answered(code.to_owned()).to_string();
+    fn distinguishes_meanings_of_one_code() {
+        for (code, message, expected) in [
+            (
+                "ResourceNotFoundException",
+                "Secrets Manager can't find the specified secret.",
+                "Secrets Manager returned ResourceNotFoundException: no such secret in this account and region; check the \
+                 ARN, its region, and that the secret exists",
+            ),
+            (
+                "ResourceNotFoundException",
+                "Secrets Manager can't find the specified secret value for staging label: AWSCURRENT",
+                "Secrets Manager returned ResourceNotFoundException: the secret has no current value; put a value into the \
+                 secret",
+            ),
+            (
+                "InvalidRequestException",
+                "You can't perform this operation on the secret because it was marked for deletion.",
+                "Secrets Manager returned InvalidRequestException: the secret is marked for deletion; restore the secret, or \
+                 configure another one",
+            ),
+            (
+                "InvalidRequestException",
+                "You can't access a secret from a different AWS account if you encrypt the secret with the default KMS \
+                 service key.",
+                "Secrets Manager returned InvalidRequestException: the secret is in another account, and encrypted with that \
+                 account's AWS managed key; encrypt the secret with a customer managed key, and set SecretKmsKeyArn",
+            ),
+            (
+                "InvalidRequestException",
+                "You can't perform this operation on the secret because it is managed.",
+                "Secrets Manager returned InvalidRequestException",
+            ),
+            (
+                "AccessDeniedException",
+                "User: arn:aws:sts::123456789012:assumed-role/r/f is not authorized to perform: \
+                 secretsmanager:GetSecretValue on resource: arn:aws:secretsmanager:us-east-1:123456789012:secret:s-AbCdEf \
+                 because no identity-based policy allows the secretsmanager:GetSecretValue action",
+                "Secrets Manager returned AccessDeniedException: not allowed to read the secret; check the policies of the \
+                 function's role, the secret and the VPC endpoint",
+            ),
+            (
+                "AccessDeniedException",
+                "Access to KMS is not allowed",
+                "Secrets Manager returned AccessDeniedException: not allowed to use the secret's KMS key; check \
+                 SecretKmsKeyArn and the key's policy",
+            ),
+            (
+                "DecryptionFailure",
+                "",
+                "Secrets Manager returned DecryptionFailure: the secret's KMS key cannot decrypt it; check that the key is \
+                 enabled and not marked for deletion",
+            ),
+            (
+                "ThrottlingException",
+                "Rate exceeded",
+                "Secrets Manager returned ThrottlingException",
+            ),
+        ] {
+            let error = SecretError::Service {
+                code: code.to_owned(),
+                reason: ServiceErrorReason::new(code, message),
+            };
+            assert_eq!(error.with_advice(), expected, "{code}: {message}");
+        }
+    }
+
+    #[test]
+    fn names_sources_of_failed_connection() {
+        let source = io::Error::other(io::Error::other("connection refused"));
+        let error = SecretError::Connect(source.into());
+
         assert_eq!(
-            told("ResourceNotFoundException"),
-            "Secrets Manager answered ResourceNotFoundException; check that the secret exists, in this region"
-        );
-        // It passes: there is nothing to check.
-        assert_eq!(
-            told("ThrottlingException"),
-            "Secrets Manager answered ThrottlingException"
+            error.with_advice(),
+            "could not connect to Secrets Manager: connection refused; check the function's VPC and network access"
         );
     }
 }

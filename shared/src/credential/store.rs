@@ -1,58 +1,41 @@
-//! The organization's credential: where it comes from, how long it is good for, and what happens when Airbyte refuses it.
+//! The cached credential, and the calls that carry the organization's token.
 //!
-//! The secret is read at start and kept; it is read again when it is older than its time to live, and at once when
-//! Airbyte answers 401. So a rotation in Secrets Manager needs no redeploy. If Secrets Manager fails while a value is at
-//! hand, that value goes on being used. One lock is held over each refresh: there is never more than one.
+//! The secret is read during init. It is read again when it is older than its time to live, and at once when Airbyte rejects
+//! the credential, so that a rotation needs no new deployment. While Secrets Manager fails, the cached value is used. A lock
+//! is held during each refresh, so that there is only one at a time.
+//!
+//! A 401 always rejects the credential. A 403 may instead be about one request, for example about its user. It rejects the
+//! credential only until Airbyte has accepted the credential once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::airbyte::token::unverified_expiry;
+use super::backoff::Backoff;
+use super::lifetime::Lifetime;
+use super::secret::Credential;
+use super::secrets_manager::{SecretError, SecretsManager};
 use crate::airbyte::{Airbyte, AirbyteError, ApplicationTokenRequest};
-use crate::credential::secrets_manager::{SecretError, SecretsManager};
 use crate::invocation::Invocation;
 
-/// How long a refresh may take while a value is at hand.
+/// The timeout of a read of the secret while a value is cached.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a failed refresh is not tried again while a value is at hand.
+/// The time after a failed read of the secret before the next one, while a value is cached.
 const REFRESH_COOLDOWN: Duration = Duration::from_secs(30);
 
-/// The pause after the second rejection in a row; it doubles with each further one.
-const INITIAL_BACKOFF: Duration = Duration::from_millis(500);
-
-/// The longest pause after a rejection.
-const MAX_BACKOFF: Duration = Duration::from_secs(30);
-
-/// The organization's credential, kept in memory for as long as it is good.
+/// The organization's credential, cached for as long as it is valid.
 #[derive(Debug)]
 pub struct CredentialStore {
     secrets: SecretsManager,
     airbyte: Airbyte,
     secret_ttl: Duration,
-    state: Mutex<State>,
-}
-
-/// The token that calls for the organization carry.
-#[derive(Debug, Clone)]
-pub struct OrganizationToken {
-    token: SecretString,
-    /// Which of the tokens held so far this is, so that a rejection of an old one does not discard its successor.
-    generation: u64,
-}
-
-impl OrganizationToken {
-    /// The token itself.
-    #[must_use]
-    pub fn secret(&self) -> &SecretString {
-        &self.token
-    }
+    cache: Mutex<Cache>,
 }
 
 /// An error returned by [`CredentialStore`].
@@ -81,476 +64,490 @@ impl CredentialError {
     }
 }
 
-#[derive(Debug, Default)]
-struct State {
-    held: Option<Held>,
-    /// Counts the tokens held.
-    generation: u64,
-    /// Not to be asked again before this: Secrets Manager just failed.
-    refresh_paused_until: Option<Instant>,
-    rejections: Rejections,
+/// The token that calls for the organization carry. A clone is the same token; one with an equal value may not be.
+#[derive(Debug, Clone)]
+struct OrganizationToken(Arc<SecretString>);
+
+impl OrganizationToken {
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
-/// A secret's value and when it was read.
+#[derive(Debug, Default)]
+struct Cache {
+    secret: Option<CachedSecret>,
+    /// The end of the cooldown after a failed read.
+    cooldown_until: Option<Instant>,
+    /// While it is active, requests fail without a call to Airbyte.
+    unauthorized: Backoff,
+    /// While it is active, a 403 does not cause a read of the secret. Calls are made, because they may be for other users.
+    forbidden: Backoff,
+}
+
+/// A credential, with the token that is used for it.
 #[derive(Debug)]
-struct Held {
+struct CachedSecret {
     credential: Credential,
     read_at: OffsetDateTime,
-    /// The token in use: the organization's own, or what an application's was exchanged for.
-    token: Option<HeldToken>,
+    token: Option<CachedToken>,
+    /// Whether Airbyte has accepted the credential, and has not returned 401 since.
+    is_accepted: bool,
 }
 
 #[derive(Debug)]
-struct HeldToken {
+struct CachedToken {
     token: OrganizationToken,
-    /// When to get another one, and when this one ends. A plain organization token has neither.
+    /// `None` for an organization token, which the secret holds as it is.
     lifetime: Option<Lifetime>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Lifetime {
-    refresh_at: OffsetDateTime,
-    ends_at: OffsetDateTime,
-}
-
-/// What the secret holds.
-#[derive(Debug)]
-enum Credential {
-    /// An organization token.
-    Token(SecretString),
-    /// An Airbyte application.
-    Application {
-        client_id: String,
-        client_secret: SecretString,
-    },
+/// An error response of Airbyte that rejects the credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rejection {
+    Unauthorized,
+    Forbidden,
 }
 
 impl CredentialStore {
-    /// The credential in the secret that `secrets` reads.
+    /// Creates a store for the credential in the secret that `secrets` reads.
     #[must_use]
     pub fn new(secrets: SecretsManager, airbyte: Airbyte, secret_ttl: Duration) -> Self {
         Self {
             secrets,
             airbyte,
             secret_ttl,
-            state: Mutex::default(),
+            cache: Mutex::default(),
         }
     }
 
-    /// The token to use now.
-    pub async fn token(
-        &self,
-        invocation: &Invocation,
-    ) -> Result<OrganizationToken, CredentialError> {
-        let mut state = self.state.lock().await;
-        state.rejections.check(Instant::now())?;
-        let read_now = self.refresh_if_old(&mut state, invocation).await?;
-        self.current(&mut state, read_now, invocation).await
-    }
-
-    /// Another token, after Airbyte answered that it does not accept `rejected`: the secret is read anew.
+    /// Reads the secret and exchanges an application, so that the first request finds a cached token.
     ///
-    /// It may be the same one, if nobody changed the secret. Only one call per rejection: if Airbyte does not accept this
-    /// one either, that is to be [noted](Self::record_rejected).
-    pub async fn refreshed_token(
+    /// # Errors
+    ///
+    /// The error has been logged, and the first request retries.
+    pub async fn warm_up(&self, invocation: &Invocation) -> Result<(), CredentialError> {
+        self.current_token(invocation).await.map(drop)
+    }
+
+    /// Makes a call to Airbyte with the organization's token. If Airbyte rejects the credential, the secret is read again and
+    /// the call is retried once: a call with a rejected credential was not processed.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the [`CredentialError`] if there is no usable credential, and with the [`AirbyteError`] of the call
+    /// otherwise. That can be a 403, which then is about this one call.
+    pub async fn call<T, E>(
         &self,
-        rejected: &OrganizationToken,
+        invocation: &Invocation,
+        call: impl AsyncFn(&SecretString) -> Result<T, AirbyteError>,
+    ) -> Result<T, E>
+    where
+        E: From<CredentialError> + From<AirbyteError>,
+    {
+        let mut token = self.current_token(invocation).await?;
+        let mut is_retry = false;
+        loop {
+            let result = call(&token.0).await;
+            let mut cache = self.cache.lock().await;
+            let error = match result {
+                Ok(value) => {
+                    cache.record_accepted(&token);
+                    return Ok(value);
+                }
+                Err(error) => error,
+            };
+            let Some(rejection) = cache.rejection(&token, error.status()) else {
+                return Err(error.into());
+            };
+            if is_retry {
+                cache.record_rejected(rejection);
+                return Err(CredentialError::Rejected.into());
+            }
+            token = self
+                .refreshed_token(&mut cache, &token, rejection, invocation)
+                .await?;
+            is_retry = true;
+        }
+    }
+
+    /// Returns the token to use now.
+    async fn current_token(
+        &self,
         invocation: &Invocation,
     ) -> Result<OrganizationToken, CredentialError> {
-        let mut state = self.state.lock().await;
-        if state.generation == rejected.generation {
-            if let Some(held) = &mut state.held {
-                held.token = None;
-            }
-            self.read(&mut state, invocation.deadline(), invocation)
-                .await?;
+        let mut cache = self.cache.lock().await;
+        if cache.unauthorized.is_active(Instant::now()) {
+            return Err(CredentialError::Rejected);
         }
-        self.current(&mut state, true, invocation).await
+        let is_fresh = self.refresh_if_old(&mut cache, invocation).await;
+        self.token(&mut cache, is_fresh, invocation).await
     }
 
-    /// Airbyte does not accept the credential although it was just read. From the second time in a row on, there is a
-    /// pause in which nobody is asked.
-    pub async fn record_rejected(&self) {
-        self.state.lock().await.rejections.add(Instant::now());
-    }
-
-    /// Airbyte accepts the credential.
-    pub async fn record_accepted(&self) {
-        self.state.lock().await.rejections = Rejections::default();
-    }
-
-    /// Reads the secret if there is none or it is too old. `true` if it was read.
-    async fn refresh_if_old(
+    /// Returns the token to use after Airbyte rejected `rejected`. The secret is read again, unless another call has already
+    /// replaced the token.
+    async fn refreshed_token(
         &self,
-        state: &mut State,
+        cache: &mut Cache,
+        rejected: &OrganizationToken,
+        rejection: Rejection,
         invocation: &Invocation,
-    ) -> Result<bool, CredentialError> {
-        let Some(held) = &state.held else {
-            self.read(state, invocation.deadline(), invocation).await?;
-            return Ok(true);
-        };
-        // By the wall clock: the monotonic one may stand still while Lambda freezes the process. A clock that was set
-        // back makes the value old, not new.
-        let age = OffsetDateTime::now_utc() - held.read_at;
-        let fresh = (time::Duration::ZERO
-            ..self.secret_ttl.try_into().unwrap_or(time::Duration::MAX))
-            .contains(&age);
-        let now = Instant::now();
-        if fresh || state.refresh_paused_until.is_some_and(|until| now < until) {
-            return Ok(false);
+    ) -> Result<OrganizationToken, CredentialError> {
+        if !cache.is_replaced(rejected) {
+            if rejection == Rejection::Forbidden && cache.forbidden.is_active(Instant::now()) {
+                return Err(CredentialError::Rejected);
+            }
+            if let Some(secret) = &mut cache.secret {
+                secret.token = None;
+            }
+            self.read(cache, invocation.deadline(), invocation).await?;
         }
-        let limit = invocation.deadline().min(now + REFRESH_TIMEOUT);
-        let read = self.read(state, limit, invocation).await;
-        if read.is_err() {
-            state.refresh_paused_until =
-                Some(Instant::now() + REFRESH_COOLDOWN.min(self.secret_ttl));
-        }
-        Ok(read.is_ok())
+        self.token(cache, true, invocation).await
     }
 
-    /// Reads the secret. An unchanged one keeps its token.
+    /// Reads the secret again if it is older than its time to live. Returns whether it was read. A failure is not an error,
+    /// because the cached value is used.
+    async fn refresh_if_old(&self, cache: &mut Cache, invocation: &Invocation) -> bool {
+        let now = Instant::now();
+        if !cache.has_old_secret(self.secret_ttl)
+            || cache.cooldown_until.is_some_and(|until| now < until)
+        {
+            return false;
+        }
+        let deadline = invocation.deadline().min(now + REFRESH_TIMEOUT);
+        let is_read = self.read(cache, deadline, invocation).await.is_ok();
+        if !is_read {
+            cache.cooldown_until = Some(Instant::now() + REFRESH_COOLDOWN.min(self.secret_ttl));
+        }
+        is_read
+    }
+
+    /// Reads the secret into the cache.
     async fn read(
         &self,
-        state: &mut State,
+        cache: &mut Cache,
         deadline: Instant,
         invocation: &Invocation,
     ) -> Result<(), CredentialError> {
-        let read = match self.secrets.read(deadline).await {
-            Ok(value) => Credential::parse(value.expose_secret()),
-            Err(error) => Err(error),
-        };
-        let credential = read.map_err(|error| {
-            invocation.record_secret_refresh_failed();
-            let still_usable = state.held.is_some();
-            warn!(reason = %error, still_usable, "the organization's secret cannot be read");
-            CredentialError::Secret(error)
-        })?;
-        let read_at = OffsetDateTime::now_utc();
-        state.refresh_paused_until = None;
-        match &mut state.held {
-            Some(held) if held.credential.same_as(&credential) => held.read_at = read_at,
-            held => {
-                if held.is_some() {
-                    info!("the organization's secret has changed");
-                }
-                *held = Some(Held {
-                    credential,
-                    read_at,
-                    token: None,
-                });
-                state.rejections = Rejections::default();
+        let value = self.secrets.read(deadline).await;
+        match value.and_then(|value| Credential::parse(&value)) {
+            Ok(credential) => {
+                cache.put(credential, OffsetDateTime::now_utc());
+                Ok(())
+            }
+            Err(error) => {
+                invocation.record_secret_refresh_failed();
+                warn!(
+                    reason = error.with_advice(),
+                    still_usable = cache.secret.is_some(),
+                    "failed to read the secret"
+                );
+                Err(CredentialError::Secret(error))
             }
         }
-        Ok(())
     }
 
-    /// The token of the credential that is held, exchanged anew where its time is nearly over.
-    async fn current(
+    /// Returns the cached token, or a new one. The secret is read if there is none, and once more if Airbyte rejects the
+    /// exchange and the secret is not fresh.
+    async fn token(
         &self,
-        state: &mut State,
-        mut just_read: bool,
+        cache: &mut Cache,
+        mut is_fresh: bool,
         invocation: &Invocation,
     ) -> Result<OrganizationToken, CredentialError> {
         loop {
-            let State {
-                held: Some(held),
-                generation,
-                ..
-            } = state
-            else {
-                return Err(CredentialError::Secret(SecretError::Connect));
-            };
-            let now = OffsetDateTime::now_utc();
-            if let Some(current) = &held.token
-                && current
-                    .lifetime
-                    .is_none_or(|lifetime| now < lifetime.refresh_at)
-            {
-                return Ok(current.token.clone());
-            }
-            let (token, lifetime) = match &held.credential {
-                Credential::Token(token) => (token.clone(), None),
-                Credential::Application {
-                    client_id,
-                    client_secret,
-                } => {
-                    let request = ApplicationTokenRequest {
-                        client_id,
-                        client_secret: client_secret.expose_secret(),
-                    };
-                    match self.airbyte.application_token(&request, invocation).await {
-                        Ok(answer) => {
-                            let lifetime = Lifetime::of(&answer.token, answer.expires_in, now)
-                                .ok_or(CredentialError::Exchange(AirbyteError::InvalidResponse))?;
-                            (answer.token, Some(lifetime))
-                        }
-                        Err(error) if matches!(error.status(), Some(401 | 403)) => {
-                            if just_read {
-                                state.rejections.add(Instant::now());
-                                return Err(CredentialError::Rejected);
-                            }
-                            self.read(state, invocation.deadline(), invocation).await?;
-                            just_read = true;
-                            continue;
-                        }
-                        Err(error) => {
-                            // The last one has a little time left: better than nothing.
-                            return match &held.token {
-                                Some(last)
-                                    if last
-                                        .lifetime
-                                        .is_some_and(|lifetime| now < lifetime.ends_at) =>
-                                {
-                                    warn!(
-                                        "the application's token cannot be renewed; the last one is still good"
-                                    );
-                                    Ok(last.token.clone())
-                                }
-                                _ => Err(CredentialError::Exchange(error)),
-                            };
-                        }
+            if let Some(secret) = &mut cache.secret {
+                match self.token_of(secret, invocation).await {
+                    Err(CredentialError::Rejected) if !is_fresh => {}
+                    Err(CredentialError::Rejected) => {
+                        cache.record_rejected(Rejection::Unauthorized);
+                        return Err(CredentialError::Rejected);
                     }
+                    result => return result,
                 }
-            };
-            *generation += 1;
-            let token = OrganizationToken {
-                token,
-                generation: *generation,
-            };
-            held.token = Some(HeldToken {
-                token: token.clone(),
-                lifetime,
-            });
-            return Ok(token);
+            }
+            self.read(cache, invocation.deadline(), invocation).await?;
+            is_fresh = true;
         }
+    }
+
+    /// Returns the cached token of a secret, or a new one if it is due.
+    async fn token_of(
+        &self,
+        secret: &mut CachedSecret,
+        invocation: &Invocation,
+    ) -> Result<OrganizationToken, CredentialError> {
+        let now = OffsetDateTime::now_utc();
+        if let Some(cached) = &secret.token
+            && !cached
+                .lifetime
+                .is_some_and(|lifetime| lifetime.is_due_at(now))
+        {
+            return Ok(cached.token.clone());
+        }
+        let (value, lifetime) = match &secret.credential {
+            Credential::Token(token) => (token.clone(), None),
+            Credential::Application {
+                client_id,
+                client_secret,
+            } => match self.exchange(client_id, client_secret, invocation).await {
+                Ok((token, lifetime)) => (token, Some(lifetime)),
+                Err(error) => return secret.token_without_exchange(error, now),
+            },
+        };
+        let token = OrganizationToken(Arc::new(value));
+        secret.token = Some(CachedToken {
+            token: token.clone(),
+            lifetime,
+        });
+        Ok(token)
+    }
+
+    /// Exchanges an application's ID and secret for a token.
+    async fn exchange(
+        &self,
+        client_id: &SecretString,
+        client_secret: &SecretString,
+        invocation: &Invocation,
+    ) -> Result<(SecretString, Lifetime), AirbyteError> {
+        let request = ApplicationTokenRequest {
+            client_id: client_id.expose_secret(),
+            client_secret: client_secret.expose_secret(),
+        };
+        let now = OffsetDateTime::now_utc();
+        let response = self.airbyte.application_token(&request, invocation).await?;
+        let lifetime = Lifetime::new(&response.token, response.expires_in, now)
+            .ok_or(AirbyteError::InvalidResponse)?;
+        Ok((response.token, lifetime))
     }
 }
 
-impl Lifetime {
-    /// By the JWT's own `exp`, else by what the answer says; `None` if neither tells.
-    fn of(token: &SecretString, expires_in: Option<Duration>, now: OffsetDateTime) -> Option<Self> {
-        let ends_at = unverified_expiry(token.expose_secret())
-            .or_else(|| now.checked_add(time::Duration::try_from(expires_in?).ok()?))?;
-        // A minute ahead, so that no call is under way when it ends; a quarter of a short life.
-        let quarter: time::Duration = (ends_at - now) / 4;
-        let margin = quarter.clamp(time::Duration::ZERO, time::Duration::MINUTE);
-        Some(Self {
-            refresh_at: ends_at - margin,
-            ends_at,
+impl Cache {
+    /// Whether there is a secret, and it is older than its time to live.
+    fn has_old_secret(&self, ttl: Duration) -> bool {
+        let ttl = ttl.try_into().unwrap_or(time::Duration::MAX);
+        self.secret.as_ref().is_some_and(|secret| {
+            // The wall clock, because the monotonic clock may stop while Lambda freezes the process. If the clock was set back,
+            // the secret counts as old.
+            let age = OffsetDateTime::now_utc() - secret.read_at;
+            !(time::Duration::ZERO..ttl).contains(&age)
         })
     }
-}
 
-impl Credential {
-    /// Reads one of the three formats.
-    fn parse(value: &str) -> Result<Self, SecretError> {
-        const FORMATS: &str = "it must be an organization token, {\"organization_token\": \"…\"}, or \
-                               {\"client_id\": \"…\", \"client_secret\": \"…\"}";
-        const TEXTS: &str =
-            "organization_token, client_id and client_secret must be strings without white space";
-        const EITHER: &str =
-            "it holds an organization_token and a client_id or client_secret: keep one of the two";
-        let value = value.trim();
-        if !value.starts_with(['{', '[', '"']) {
-            return token(value)
-                .map(Self::Token)
-                .ok_or(SecretError::Malformed(FORMATS));
-        }
-        let Ok(Value::Object(members)) = serde_json::from_str::<Value>(value) else {
-            return Err(SecretError::Malformed(FORMATS));
-        };
-        let member = |name: &str| members.get(name);
-        match (
-            member("organization_token"),
-            member("client_id"),
-            member("client_secret"),
-        ) {
-            (Some(text), None, None) => text
-                .as_str()
-                .and_then(token)
-                .map(Self::Token)
-                .ok_or(SecretError::Malformed(TEXTS)),
-            (None, Some(id), Some(secret)) => {
-                match (id.as_str().and_then(token), secret.as_str().and_then(token)) {
-                    (Some(id), Some(client_secret)) => Ok(Self::Application {
-                        client_id: id.expose_secret().to_owned(),
-                        client_secret,
-                    }),
-                    _ => Err(SecretError::Malformed(TEXTS)),
+    /// Caches a credential that was just read. One that has not changed keeps its token and its acceptance.
+    fn put(&mut self, credential: Credential, read_at: OffsetDateTime) {
+        self.cooldown_until = None;
+        match &mut self.secret {
+            Some(secret) if secret.credential.is_same_as(&credential) => secret.read_at = read_at,
+            secret => {
+                if secret.is_some() {
+                    info!("the organization's secret has changed");
                 }
+                *secret = Some(CachedSecret {
+                    credential,
+                    read_at,
+                    token: None,
+                    is_accepted: false,
+                });
+                self.unauthorized = Backoff::default();
+                self.forbidden = Backoff::default();
             }
-            (Some(_), _, _) => Err(SecretError::Malformed(EITHER)),
-            _ => Err(SecretError::Malformed(FORMATS)),
         }
     }
 
-    fn same_as(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Token(one), Self::Token(other)) => one.expose_secret() == other.expose_secret(),
-            (
-                Self::Application {
-                    client_id: one_id,
-                    client_secret: one,
-                },
-                Self::Application {
-                    client_id: other_id,
-                    client_secret: other,
-                },
-            ) => one_id == other_id && one.expose_secret() == other.expose_secret(),
-            _ => false,
+    /// The secret of this token, unless the token has been replaced.
+    fn secret_of(&mut self, token: &OrganizationToken) -> Option<&mut CachedSecret> {
+        self.secret.as_mut().filter(|secret| {
+            let cached = secret.token.as_ref();
+            cached.is_some_and(|cached| cached.token.is(token))
+        })
+    }
+
+    /// Whether there is another token than this one.
+    fn is_replaced(&self, token: &OrganizationToken) -> bool {
+        let cached = self
+            .secret
+            .as_ref()
+            .and_then(|secret| secret.token.as_ref());
+        cached.is_some_and(|cached| !cached.token.is(token))
+    }
+
+    /// Returns whether a call that failed with this status was rejected because of the credential.
+    fn rejection(&mut self, token: &OrganizationToken, status: Option<u16>) -> Option<Rejection> {
+        let secret = self.secret_of(token);
+        match status? {
+            401 => {
+                if let Some(secret) = secret {
+                    secret.is_accepted = false;
+                }
+                Some(Rejection::Unauthorized)
+            }
+            403 if !secret.is_some_and(|secret| secret.is_accepted) => Some(Rejection::Forbidden),
+            _ => None,
+        }
+    }
+
+    /// Records that Airbyte accepted a call with this token.
+    fn record_accepted(&mut self, token: &OrganizationToken) {
+        self.unauthorized = Backoff::default();
+        self.forbidden = Backoff::default();
+        if let Some(secret) = self.secret_of(token) {
+            secret.is_accepted = true;
+        }
+    }
+
+    /// Records that Airbyte rejected the credential although the secret was just read.
+    fn record_rejected(&mut self, rejection: Rejection) {
+        match rejection {
+            Rejection::Unauthorized => self.unauthorized.record(Instant::now()),
+            Rejection::Forbidden => self.forbidden.record(Instant::now()),
         }
     }
 }
 
-/// What a secret's value is, if it is one of the three formats: for a check of the secret before a deployment. Neither the
-/// words nor the error repeat anything of the value.
-pub fn describe(value: &SecretString) -> Result<&'static str, SecretError> {
-    Credential::parse(value.expose_secret()).map(|credential| match credential {
-        Credential::Token(_) => "an organization token",
-        Credential::Application { .. } => "an Airbyte application",
-    })
-}
-
-/// What can be an HTTP header's value: visible ASCII.
-fn token(text: &str) -> Option<SecretString> {
-    let text = text.trim();
-    (!text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()))
-        .then(|| SecretString::from(text))
-}
-
-/// Rejections in a row, and until when nobody is asked again.
-#[derive(Debug, Default)]
-struct Rejections {
-    count: u32,
-    until: Option<Instant>,
-}
-
-impl Rejections {
-    fn check(&self, now: Instant) -> Result<(), CredentialError> {
-        if self.until.is_some_and(|until| now < until) {
-            Err(CredentialError::Rejected)
-        } else {
-            Ok(())
+impl CachedSecret {
+    /// Returns the token to use after a failed exchange: the cached one until it expires, unless Airbyte rejects the
+    /// application.
+    fn token_without_exchange(
+        &self,
+        error: AirbyteError,
+        now: OffsetDateTime,
+    ) -> Result<OrganizationToken, CredentialError> {
+        let may_be_transient = error.status() == Some(403) && self.is_accepted;
+        if error.rejects_client() && !may_be_transient {
+            return Err(CredentialError::Rejected);
         }
-    }
-
-    /// The first one may be a mistake of Airbyte's: the next request asks again. After that the pauses grow.
-    fn add(&mut self, now: Instant) {
-        self.count = self.count.saturating_add(1);
-        let pause = match self.count {
-            1 => Duration::ZERO,
-            count => INITIAL_BACKOFF
-                .saturating_mul(1 << (count - 2).min(10))
-                .min(MAX_BACKOFF),
-        };
-        self.until = Some(now + pause);
+        match &self.token {
+            Some(cached)
+                if !cached
+                    .lifetime
+                    .is_some_and(|lifetime| lifetime.is_expired_at(now)) =>
+            {
+                warn!(
+                    reason = error.cause(),
+                    "failed to refresh the application token; using the cached token"
+                );
+                Ok(cached.token.clone())
+            }
+            _ => Err(CredentialError::Exchange(error)),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-    fn shown(value: &str) -> String {
-        match Credential::parse(value) {
-            Ok(Credential::Token(token)) => format!("token {}", token.expose_secret()),
-            Ok(Credential::Application {
-                client_id,
-                client_secret,
-            }) => {
-                format!("application {client_id} {}", client_secret.expose_secret())
-            }
-            Err(error) => error.to_string(),
+    fn credential(token: &str) -> Credential {
+        Credential::Token(token.into())
+    }
+
+    /// Caches a token for the secret, as [`CredentialStore::token`] does.
+    fn cache_token(cache: &mut Cache) -> OrganizationToken {
+        let token = OrganizationToken(Arc::new("token".into()));
+        cache.secret.as_mut().unwrap().token = Some(CachedToken {
+            token: token.clone(),
+            lifetime: None,
+        });
+        token
+    }
+
+    fn cache() -> (Cache, OrganizationToken) {
+        let mut cache = Cache::default();
+        cache.put(credential("a"), OffsetDateTime::now_utc());
+        let token = cache_token(&mut cache);
+        (cache, token)
+    }
+
+    #[test]
+    fn attributes_403_to_credential_until_accepted() {
+        let (mut cache, token) = cache();
+        assert_eq!(
+            cache.rejection(&token, Some(403)),
+            Some(Rejection::Forbidden)
+        );
+
+        cache.record_accepted(&token);
+
+        assert_eq!(cache.rejection(&token, Some(403)), None);
+    }
+
+    #[test]
+    fn keeps_acceptance_of_unchanged_secret() {
+        let (mut cache, token) = cache();
+        cache.record_accepted(&token);
+
+        cache.put(credential("a"), OffsetDateTime::now_utc());
+        assert_eq!(cache.rejection(&token, Some(403)), None);
+        let exchanged_again = cache_token(&mut cache);
+        assert_eq!(cache.rejection(&exchanged_again, Some(403)), None);
+    }
+
+    #[test]
+    fn forgets_acceptance_of_changed_secret() {
+        let (mut cache, token) = cache();
+        cache.record_accepted(&token);
+
+        cache.put(credential("b"), OffsetDateTime::now_utc());
+        // A call with the old token ends after the new secret was read.
+        cache.record_accepted(&token);
+        let new_token = cache_token(&mut cache);
+
+        assert_eq!(
+            cache.rejection(&new_token, Some(403)),
+            Some(Rejection::Forbidden)
+        );
+    }
+
+    #[test]
+    fn forgets_acceptance_on_401() {
+        let (mut cache, token) = cache();
+        cache.record_accepted(&token);
+
+        assert_eq!(
+            cache.rejection(&token, Some(401)),
+            Some(Rejection::Unauthorized)
+        );
+        assert_eq!(
+            cache.rejection(&token, Some(403)),
+            Some(Rejection::Forbidden)
+        );
+    }
+
+    #[test]
+    fn attributes_other_failures_to_request() {
+        let (mut cache, token) = cache();
+        for status in [None, Some(400), Some(404), Some(422), Some(429), Some(500)] {
+            assert_eq!(cache.rejection(&token, status), None, "{status:?}");
         }
     }
 
     #[test]
-    fn the_three_formats_are_read() {
-        assert_eq!(shown("abc.def-1"), "token abc.def-1");
-        assert_eq!(shown("  abc\n"), "token abc");
-        assert_eq!(shown(r#"{"organization_token": "abc"}"#), "token abc");
-        assert_eq!(
-            shown(r#"{"organization_token": "abc", "note": 1}"#),
-            "token abc"
-        );
-        assert_eq!(
-            shown(r#"{"client_id": "id", "client_secret": "s"}"#),
-            "application id s"
-        );
+    fn backs_off_calls_on_401_only() {
+        let (mut cache, _) = cache();
+        for _ in 0..3 {
+            cache.record_rejected(Rejection::Forbidden);
+        }
+        assert!(!cache.unauthorized.is_active(Instant::now()));
+        assert!(cache.forbidden.is_active(Instant::now()));
     }
 
     #[test]
-    fn other_values_are_refused_without_being_shown() {
-        for value in [
-            "",
-            " ",
-            "canary with blanks",
-            "canary\u{e9}",
-            "\"canary\"",
-            "{canary",
-            "{}",
-            "[\"canary\"]",
-            r#"{"organization_token": ""}"#,
-            r#"{"organization_token": 7}"#,
-            r#"{"organization_token": "canary canary"}"#,
-            r#"{"organization_token": "canary", "client_id": "canary"}"#,
-            r#"{"client_id": "canary"}"#,
-            r#"{"client_id": "canary", "client_secret": null}"#,
-            r#"{"token": "canary"}"#,
+    fn is_old_after_ttl_or_clock_change() {
+        let now = OffsetDateTime::now_utc();
+        for (name, read_at, expected) in [
+            ("fresh", now, false),
+            ("old", now - Duration::from_secs(61), true),
+            ("clock set back", now + Duration::from_secs(10), true),
         ] {
-            let message = shown(value);
-            assert!(
-                message.starts_with("the secret's value cannot be used: "),
-                "{value}: {message}"
+            let mut cache = Cache::default();
+            cache.put(credential("a"), read_at);
+            assert_eq!(
+                cache.has_old_secret(Duration::from_secs(60)),
+                expected,
+                "{name}"
             );
-            assert!(!message.contains("canary"), "{message}");
         }
-    }
-
-    #[test]
-    fn the_jwts_own_expiry_counts_and_is_met_with_a_margin() {
-        let now = OffsetDateTime::from_unix_timestamp(1_000_000).unwrap();
-        let jwt = |seconds: i64| {
-            let payload = URL_SAFE_NO_PAD.encode(format!(r#"{{"exp":{}}}"#, 1_000_000 + seconds));
-            SecretString::from(format!("e30.{payload}.c2ln"))
-        };
-        let lifetime = |token: &SecretString, expires_in| {
-            Lifetime::of(token, expires_in, now).map(|lifetime| {
-                (
-                    (lifetime.refresh_at - now).whole_seconds(),
-                    (lifetime.ends_at - now).whole_seconds(),
-                )
-            })
-        };
-        let quarter_hour = Some(Duration::from_secs(900));
-        assert_eq!(lifetime(&jwt(180), quarter_hour), Some((135, 180)));
-        assert_eq!(lifetime(&jwt(900), None), Some((840, 900)));
-        assert_eq!(
-            lifetime(&SecretString::from("opaque"), quarter_hour),
-            Some((840, 900))
-        );
-        assert_eq!(lifetime(&jwt(-5), None), Some((-5, -5)));
-        assert_eq!(lifetime(&SecretString::from("opaque"), None), None);
-    }
-
-    #[test]
-    fn rejections_in_a_row_make_growing_pauses() {
-        let start = Instant::now();
-        let mut rejections = Rejections::default();
-        let mut pauses = Vec::new();
-        for _ in 0..10 {
-            rejections.add(start);
-            pauses.push((rejections.until.unwrap() - start).as_millis());
-        }
-        assert_eq!(
-            pauses,
-            [
-                0, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000
-            ]
-        );
-        assert!(rejections.check(start).is_err());
-        assert!(rejections.check(start + MAX_BACKOFF).is_ok());
+        assert!(!Cache::default().has_old_secret(Duration::ZERO));
     }
 }

@@ -1,0 +1,76 @@
+//! The pause after rejections.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The pause after the second rejection in a row; it doubles with each further one.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(500);
+
+/// The maximum pause after a rejection.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+/// Counts rejections in a row, with an exponential backoff.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    rejections: u32,
+    until: Option<Instant>,
+}
+
+impl Backoff {
+    /// Whether the pause after the last rejection has not passed.
+    pub(super) fn is_active(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
+    /// Records a rejection. The first one has no pause, because the next request may already succeed.
+    pub(super) fn record(&mut self, now: Instant) {
+        let pause = match self.rejections {
+            0 => Duration::ZERO,
+            earlier => INITIAL_BACKOFF
+                .saturating_mul(1 << (earlier - 1).min(10))
+                .min(MAX_BACKOFF),
+        };
+        self.rejections = self.rejections.saturating_add(1);
+        self.until = Some(now + pause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_pause_up_to_maximum() {
+        let start = Instant::now();
+        let mut backoff = Backoff::default();
+        let pauses: Vec<_> = (0..10)
+            .map(|_| {
+                backoff.record(start);
+                (backoff.until.unwrap() - start).as_millis()
+            })
+            .collect();
+
+        assert_eq!(
+            pauses,
+            [
+                0, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000
+            ]
+        );
+        assert!(backoff.is_active(start));
+        assert!(!backoff.is_active(start + MAX_BACKOFF));
+    }
+
+    #[test]
+    fn never_overflows() {
+        let start = Instant::now();
+        let mut backoff = Backoff {
+            rejections: u32::MAX,
+            until: None,
+        };
+
+        backoff.record(start);
+
+        assert_eq!(backoff.until, Some(start + MAX_BACKOFF));
+    }
+}
