@@ -210,14 +210,14 @@ mod tests {
     #[test]
     fn records_dropped_entries_as_abandoned() {
         let log = Arc::new(RequestLog::new(10, false));
-        log.begin(request("/answered")).end(Outcome::Completed);
+        log.begin(request("/completed")).end(Outcome::Completed);
         drop(log.begin(request("/dropped")));
         let _pending = log.begin(request("/pending"));
 
         assert_eq!(
             outcomes(&log),
             [
-                ("/answered".to_owned(), Outcome::Completed),
+                ("/completed".to_owned(), Outcome::Completed),
                 ("/dropped".to_owned(), Outcome::Abandoned),
                 ("/pending".to_owned(), Outcome::Pending),
             ]

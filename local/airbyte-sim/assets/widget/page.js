@@ -132,7 +132,7 @@ const agents = {
   },
   fieldErrors(body) {
     if (!Array.isArray(body?.errors)) return [];
-    return body.errors.map(({ field, message }) => ({ path: configurationPath(field.split(".")), message }));
+    return body.errors.map(({ field, message }) => ({ path: configurationPath(String(field ?? "").split(".")), message }));
   },
 };
 
