@@ -148,6 +148,13 @@ def test_samconfig_parameters_match_template():
     assert required <= {override.split("=")[0] for override in overrides}
 
 
+def test_parameters_in_reference_exist():
+    parameters = yaml.load((REPOSITORY / "template.yaml").read_text(encoding="utf-8"), yaml.BaseLoader)["Parameters"]
+    documented = {name for row in documents.rows(REFERENCE, "parameter") for name in re.findall(r"`(\w+)`", row[0])}
+    assert documented <= parameters.keys()
+    assert {name for name, parameter in parameters.items() if "Default" not in parameter} <= documented
+
+
 def test_trust_policy_matches_workflow_environment():
     [policy] = [json.loads(block.text) for block in documents.blocks("json") if '"Statement"' in block.text]
     [statement] = policy["Statement"]
