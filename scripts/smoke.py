@@ -8,9 +8,9 @@ Environment variables:
   CHECK         instead of all checks: `throttled`, for a stack with ThrottlingRateLimit=1 and ThrottlingBurstLimit=1, or
                 `disabled`, for one with ReservedConcurrency=0
 
-Prints what each check expected and saw. `report` marks what AWS does not document and nobody has measured yet: it does
-not fail, and the project would like to know it. The exit code is 0 if no check failed, 1 if one did, and 2 if a variable
-is missing or invalid. Prints no token, and creates nothing but the user's Airbyte workspace.
+Prints what each check expected and saw. `report` marks behavior of AWS that is neither documented nor measured: such a
+check does not fail, and its result is of interest to the project. The exit code is 0 if no check failed, 1 if one did, and
+2 if a variable is missing or invalid. Prints no token, and creates nothing but the user's Airbyte workspace.
 """
 
 from __future__ import annotations

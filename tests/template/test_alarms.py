@@ -44,9 +44,8 @@ def alarmed(messages: list[tuple[int, str, str]]) -> list[str]:
 
 BUSY, QUIET, RARE = 0.2, 10.0, 60.0  # minutes between requests
 
-# What goes wrong for every request, the alarm that tells of it, and the minutes that this may take when there are five
-# requests a minute. An outage begins after an hour and lasts
-# as long.
+# What goes wrong for every request, the alarm that reports it, and the minutes until then at five requests a minute. An
+# outage begins after an hour and lasts as long.
 OUTAGES = {
     "Airbyte fails": (traffic.AIRBYTE_FAILS, "requests", 5),
     "Airbyte hangs": (traffic.AIRBYTE_HANGS, "requests", 5),
@@ -111,7 +110,7 @@ def test_sends_airbyte_outage_that_outlasts_credential_problem(requests):
     assert alarmed(requests.messages(hours=5)) == ["credential", "requests"]
 
 
-# What fails every request of an API with one an hour, and the alarm that tells of it.
+# What fails every request of an API with one an hour, and the alarm that reports it.
 RARE_OUTAGES = {
     "Airbyte fails": (traffic.AIRBYTE_FAILS, "requests"),
     "Airbyte hangs": (traffic.AIRBYTE_HANGS, "requests"),
