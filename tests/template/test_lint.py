@@ -61,6 +61,10 @@ CHOICES = {
     "HasJwtScopes": [{"JwtScopes": "airbyte/use,openid"}, {"JwtScopes": ""}],
     "HasExtraAllowedHeaders": [{"ExtraAllowedHeaders": "b3"}, {"ExtraAllowedHeaders": ""}],
     "HasSecretKmsKey": [{"SecretKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1"}, {"SecretKmsKeyArn": ""}],
+    "UsesOrganizationBearer": [{"AirbyteSourcesBearer": "organization"}, {"AirbyteSourcesBearer": "scoped"}],
+    "HasAirbyteRegionId": [{"AirbyteRegionId": "11111111-2222-3333-4444-555555555555"}, {"AirbyteRegionId": ""}],
+    "HasSourceTemplateTags": [{"SourceTemplateTags": "a,b"}, {"SourceTemplateTags": ""}],
+    "HasConnectionTemplateTags": [{"ConnectionTemplateTags": "a,b"}, {"ConnectionTemplateTags": ""}],
     "ShiftsTraffic": [{"Deployment": "Canary10Percent5Minutes"}, {"Deployment": "AllAtOnce"}],
     "HasPermissionsBoundary": [
         {"PermissionsBoundary": "arn:aws:iam::123456789012:policy/boundary"},
