@@ -2,7 +2,7 @@
 # environments below .venv/.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test client pictures build deploy-check deploy bench leak load fuzz clean FORCE
+.PHONY: help dev test client pictures build deploy-check deploy smoke bench leak load fuzz clean FORCE
 
 # They would make the virtual environments import or install packages from elsewhere.
 unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT
@@ -68,6 +68,10 @@ deploy-check: ## check that everything needed for a deployment is configured
 deploy: deploy-check ## check, build and deploy, with the parameters in samconfig.toml
 	$(with_dev_tools) .venv/test/bin/sam build --config-env $(CONFIG_ENV)
 	.venv/test/bin/sam deploy --config-env $(CONFIG_ENV)
+
+# The variables reach the program through the environment.
+smoke: ## test a deployed API: make smoke API_URL=… ORIGIN=… [ACCESS_TOKEN=…]
+	@python3 scripts/smoke.py
 
 # The functions as they are deployed. One by one, because cargo unites the features of all packages of one build.
 build_release = for package in mint-token create-source floor; do cargo build --release --locked --package $$package || exit; done

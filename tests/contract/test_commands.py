@@ -33,7 +33,9 @@ DEPLOYED = r'curl -sS -i "\$API_URL/token" -X \w+ -H "origin: '
 SIGNED = r'curl -sS -i "\$API_URL/token" .* --aws-sigv4 '
 HASH = r"curl -sf URL \|"
 INVOKE = r"\.venv/dev/bin/cargo-lambda lambda invoke "
-AWS_CALL = r"aws \S+ \S+ --"
+AWS_SECRET = r"aws secretsmanager \S+ --"
+AWS_DEPLOY = r"aws cloudformation deploy "
+AWS_OPTIONS = r"aws (?!secretsmanager |cloudformation deploy )\S+ \S+ --"
 AWS_NAME = r"aws \S+ \S+$"
 CARGO_LAMBDA = r"cargo lambda \S+$"
 MAKE = rf"({ASSIGNMENT})*make "
@@ -46,11 +48,13 @@ NPM = r"npm "
 PYTEST = r"\.venv/test/bin/pytest "
 CI = r"\.ci/run$"
 
-RUN = (CURL, DEPLOYED, SIGNED, HASH, INVOKE, AWS_CALL, SAM_LIST)
+RUN = (CURL, DEPLOYED, SIGNED, HASH, INVOKE, AWS_SECRET, SAM_LIST)
 
 # Kinds of which only the names and the options are checked, and why they are not run.
 NOT_RUN = {
     AWS_NAME: "named without its arguments",
+    AWS_OPTIONS: "needs a deployed stack",
+    AWS_DEPLOY: "needs an AWS account; tests/template evaluates the template",
     CARGO_LAMBDA: "named as a part of `make dev` and `make build`, which have their own tests",
     MAKE: "make test runs this test, and the other targets take minutes, or need an AWS account",
     SAM: "needs an AWS account, or builds for minutes; tests/package runs `sam build`",
@@ -66,6 +70,8 @@ NOT_RUN = {
 ONLY_LISTED = {
     "git pull": "there is no remote to pull from",
     "git checkout": "named without a version",
+    "gh api repos/OWNER/REPOSITORY": "needs GitHub",
+    "gh attestation verify bootstrap --repo OWNER/REPOSITORY": "needs GitHub",
 }
 
 COMMANDS = documents.commands()
@@ -213,7 +219,7 @@ def aws_operation(service: str, name: str):
 def test_aws_commands_work_in_order(secrets_manager, template_parameters):
     results = []
     for command in COMMANDS:
-        if not re.match(AWS_CALL, command.text):
+        if not re.match(AWS_SECRET, command.text):
             continue
         _, service, name, *arguments = shlex.split(command.text)
         options = aws_options(arguments)
@@ -241,6 +247,24 @@ def test_aws_command_exists(command):
     assert aws_operation(service, name)
 
 
+@commands(AWS_OPTIONS)
+def test_aws_command_has_options(command):
+    _, service, name, *arguments = shlex.split(command.text)
+    members = {xform_name(member, "-") for member in aws_operation(service, name).input_shape.members}
+    options = {argument.removeprefix("--") for argument in arguments if argument.startswith("--")}
+    assert options <= members | {"query", "output"}
+
+
+@commands(AWS_DEPLOY)
+def test_deployed_template_has_parameters(command):
+    arguments = shlex.split(command.text)
+    template = REPOSITORY / arguments[arguments.index("--template-file") + 1]
+    parameters = yaml.load(template.read_text(encoding="utf-8"), yaml.BaseLoader)["Parameters"]
+    overrides = {argument.split("=")[0] for argument in arguments[arguments.index("--parameter-overrides") + 1 :]}
+    assert overrides <= parameters.keys()
+    assert {name for name, parameter in parameters.items() if "Default" not in parameter} <= overrides
+
+
 @commands(CARGO_LAMBDA)
 def test_cargo_lambda_command_exists(command):
     tools = os.pathsep.join([str(REPOSITORY / ".venv/dev/bin"), os.environ["PATH"]])
@@ -252,7 +276,8 @@ def test_make_target_and_variables_exist(command):
     variables, target = re.fullmatch(rf"((?:{ASSIGNMENT})*)make (\S+)", command.text).groups()
     assert run(f"{variables} make --dry-run --always-make {target}")
     assert re.search(rf"^make {target} +\S", run("make help"), re.MULTILINE), "not in make help"
-    known = (REPOSITORY / "local/local-stack/src/stack/settings.rs").read_text(encoding="utf-8")
+    readers = {"smoke": "scripts/smoke.py"}
+    known = (REPOSITORY / readers.get(target, "local/local-stack/src/stack/settings.rs")).read_text(encoding="utf-8")
     for variable in re.findall(r"([A-Z_]+)=", variables):
         assert f'"{variable}"' in known
 

@@ -1,4 +1,4 @@
-"""What is shipped: built once, by `make build`."""
+"""The release packages, built once by `make build`."""
 
 import subprocess
 import zipfile
@@ -18,7 +18,7 @@ def zips() -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def bootstraps(zips, tmp_path_factory) -> dict[str, Path]:
-    """The programs in them, unpacked as Lambda does."""
+    """The programs in the packages, unpacked like by Lambda."""
     unpacked = {}
     for name, path in zips.items():
         folder = tmp_path_factory.mktemp(name)

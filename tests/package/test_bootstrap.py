@@ -1,4 +1,4 @@
-"""The programs in the packages run on Lambda: under AWS's own emulator, and by what they need of the machine."""
+"""The programs in the packages run on Lambda: under AWS's own emulator, and by their binary format."""
 
 import base64
 import json
@@ -13,24 +13,24 @@ from elftools.elf.gnuversions import GNUVerNeedSection
 import openapi
 from programs import ARCHITECTURE, FUNCTIONS, REPOSITORY, Airbyte, function_environment, lambda_emulator
 
-# Amazon Linux 2023, which provided.al2023 is, has this one; a program that needs a newer symbol does not start there.
+# The version in Amazon Linux 2023 (provided.al2023). A program that needs a newer symbol does not start there.
 AMAZON_LINUX_GLIBC = (2, 34)
 
-# Parts of glibc: nothing else can be relied on in provided.al2023.
+# Parts of glibc, the only libraries that provided.al2023 guarantees.
 GLIBC_LIBRARIES = {"libc.so.6", "libdl.so.2", "libm.so.6", "libpthread.so.0", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 
-# Bytes that a package may have: some 15 % more than it has. Whatever makes it larger makes each cold start longer.
-LARGEST_PACKAGE = 2_170_000
+# About 15 % more than the current size. A larger package means a longer cold start.
+MAX_PACKAGE_BYTES = 2_170_000
 
-# Bytes that the tables for unwinding have at least. Where a panic aborts, 5,000 are left of some 110,000.
-LEAST_LANDING_PADS = 50_000
+# The unwinding tables have about 110,000 bytes, but only 5,000 if a panic aborts.
+MIN_LANDING_PAD_BYTES = 50_000
 
 EVENTS = sorted((REPOSITORY / "events").glob("*.json"))
 
 
 @pytest.fixture(scope="session")
 def invoke(bootstraps, simulator, secrets_manager):
-    """Invokes a function, which runs as long as the tests do."""
+    """Functions that invoke the running functions, by name."""
     secret = secrets_manager.create("package-test", json.dumps({"organization_token": Airbyte.ORGANIZATION_TOKEN}))
     environment = function_environment(simulator, secrets_manager.url, secret)
     with (
@@ -40,15 +40,15 @@ def invoke(bootstraps, simulator, secrets_manager):
         yield {"mint-token": mint_token, "create-source": create_source}
 
 
-def test_there_are_events_for_both_functions():
+def test_has_events_for_both_functions():
     assert {name for name in FUNCTIONS for path in EVENTS if path.stem.startswith(name)} == set(FUNCTIONS)
 
 
 @pytest.mark.parametrize("path", [path for path in EVENTS if path.stem.startswith("mint-token")], ids=lambda path: path.stem)
-def test_an_event_in_and_a_token_out(invoke, simulator, path):
-    answer = invoke["mint-token"](json.loads(path.read_text(encoding="utf-8")))
-    assert answer["statusCode"] == 200, answer
-    body = json.loads(answer["body"])
+def test_mints_token(invoke, simulator, path):
+    response = invoke["mint-token"](json.loads(path.read_text(encoding="utf-8")))
+    assert response["statusCode"] == 200, response
+    body = json.loads(response["body"])
     assert openapi.errors({"$ref": "#/components/schemas/MintResponse"}, body) == []
     opened = json.loads(base64.b64decode(body["token"]))
     assert opened == {"token": body["scopedToken"], "widgetUrl": body["widgetUrl"]}
@@ -56,24 +56,24 @@ def test_an_event_in_and_a_token_out(invoke, simulator, path):
 
 
 @pytest.mark.parametrize("path", [path for path in EVENTS if path.stem.startswith("create-source")], ids=lambda path: path.stem)
-def test_an_event_in_and_a_source_out(invoke, simulator, path):
+def test_creates_source(invoke, simulator, path):
     before = {source["id"] for source in simulator.sources()}
-    answer = invoke["create-source"](json.loads(path.read_text(encoding="utf-8")))
-    assert answer["statusCode"] == 201, answer
+    response = invoke["create-source"](json.loads(path.read_text(encoding="utf-8")))
+    assert response["statusCode"] == 201, response
     created = [source for source in simulator.sources() if source["id"] not in before]
-    assert [source["id"] for source in created] == [json.loads(answer["body"])["id"]]
+    assert [source["id"] for source in created] == [json.loads(response["body"])["id"]]
     assert [source["external_user_id"] for source in created] == ["alice"]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_it_is_executable(bootstraps, name):
+def test_is_executable(bootstraps, name):
     assert bootstraps[name].name == "bootstrap"
     assert os.access(bootstraps[name], os.X_OK)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_it_is_small(zips, name):
-    assert zips[name].stat().st_size <= LARGEST_PACKAGE
+def test_is_small(zips, name):
+    assert zips[name].stat().st_size <= MAX_PACKAGE_BYTES
 
 
 @pytest.fixture(params=FUNCTIONS)
@@ -82,17 +82,17 @@ def program(bootstraps, request):
         yield ELFFile(file)
 
 
-def test_it_is_for_the_architecture(program):
+def test_has_architecture(program):
     assert program.get_machine_arch() == {"x86_64": "x64", "arm64": "AArch64"}[ARCHITECTURE]
 
 
-def test_amazon_linux_has_the_libraries_that_it_needs(program):
+def test_needs_libraries_of_amazon_linux_only(program):
     needed = {tag.needed for tag in program.get_section_by_name(".dynamic").iter_tags("DT_NEEDED")}
     assert needed
     assert needed <= GLIBC_LIBRARIES
 
 
-def test_amazon_linux_has_the_symbols_that_it_needs(program):
+def test_needs_symbols_of_amazon_linux_only(program):
     versions = set()
     for section in program.iter_sections():
         if isinstance(section, GNUVerNeedSection):
@@ -102,6 +102,6 @@ def test_amazon_linux_has_the_symbols_that_it_needs(program):
     assert max(numbers) <= AMAZON_LINUX_GLIBC
 
 
-def test_a_panic_unwinds(program):
-    """A handler's panic is answered with a problem. `cargo lambda build` would have panics end the process by default."""
-    assert program.get_section_by_name(".gcc_except_table").data_size > LEAST_LANDING_PADS
+def test_unwinds_panics(program):
+    """A panic must result in a problem. By default, `cargo lambda build` makes panics abort the process."""
+    assert program.get_section_by_name(".gcc_except_table").data_size > MIN_LANDING_PAD_BYTES

@@ -1,4 +1,4 @@
-"""`sam build` makes of the template what `make build` makes."""
+"""`sam build` builds the same programs as `make build`."""
 
 import os
 import subprocess
@@ -10,13 +10,13 @@ import yaml
 
 from programs import ARCHITECTURE, REPOSITORY, clean_environment
 
-# Below target/, so that what is in .aws-sam/ for a deployment stays as it is.
+# Below target/, so that .aws-sam/ keeps what a deployment needs.
 BUILD = REPOSITORY / "target/sam/build"
 
 
 @pytest.fixture(scope="module")
 def built(zips) -> dict[str, Path]:
-    """The folders that `sam build` made, by the functions' logical ids."""
+    """The folders that `sam build` created, by the functions' logical IDs."""
     tools = os.pathsep.join([str(REPOSITORY / ".venv/dev/bin"), os.environ["PATH"]])
     subprocess.run(
         [Path(sys.executable).with_name("sam"), "build", "--build-dir", BUILD]
@@ -33,7 +33,7 @@ def built(zips) -> dict[str, Path]:
     }
 
 
-def test_each_function_has_its_own_program_the_one_of_the_package(built, bootstraps):
+def test_builds_program_of_each_package(built, bootstraps):
     assert built.keys() == {"MintTokenFunction", "CreateSourceFunction"}
     for name, function in (("MintTokenFunction", "mint-token"), ("CreateSourceFunction", "create-source")):
         assert [path.name for path in built[name].iterdir()] == ["bootstrap"]

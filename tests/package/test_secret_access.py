@@ -1,7 +1,7 @@
-"""The functions read their secret where signatures and permissions are checked, as AWS does it.
+"""The functions read their secret with valid signatures and with the permission of their role only.
 
-moto lets everything through unless it is told otherwise. Told so, it computes each signature anew with botocore, AWS's own
-implementation, and asks the role's policies for the action.
+moto accepts all calls by default. Here it computes each signature with botocore, AWS's own implementation, and evaluates
+the role's policies.
 """
 
 import json
@@ -25,7 +25,7 @@ READS = "secretsmanager:GetSecretValue"
 
 
 class CheckedAws:
-    """An account of its own, in which every call is checked from now on."""
+    """An account in which every call is verified."""
 
     def __init__(self, url: str):
         self.url = url
@@ -34,21 +34,21 @@ class CheckedAws:
         self._roles = {action: self._role(action) for action in (READS, "secretsmanager:DescribeSecret")}
         secrets_manager.check_calls()
 
-    def role_that_reads(self) -> dict[str, str]:
+    def role_with_permission(self) -> dict[str, str]:
         return self._roles[READS]
 
-    def role_that_reads_not(self) -> dict[str, str]:
+    def role_without_permission(self) -> dict[str, str]:
         return self._roles["secretsmanager:DescribeSecret"]
 
     def _role(self, action: str) -> dict[str, str]:
-        """The environment that Lambda gives a function whose role may do this one thing."""
+        """The environment that Lambda provides to a function whose role allows one action."""
         client = {"endpoint_url": self.url, "region_name": SecretsManager.REGION}
         client |= {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
         iam, sts = boto3.client("iam", **client), boto3.client("sts", **client)
         name = action.partition(":")[2]
         trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
         role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))["Role"]
-        # moto asks for the action on `*`, whichever resource is meant; tests/template has what the real role names.
+        # moto evaluates the action on `*`, whatever the resource. tests/template checks the real role's resources.
         allowed = {"Effect": "Allow", "Action": action, "Resource": "*"}
         iam.put_role_policy(RoleName=name, PolicyName="policy", PolicyDocument=policy(allowed))
         credentials = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="function")["Credentials"]
@@ -71,29 +71,29 @@ def aws() -> Iterator[CheckedAws]:
 
 @pytest.fixture
 def call(bootstraps, simulator, aws):
-    """Calls a function once, started with these credentials."""
+    """Starts a function with these credentials and invokes it once."""
 
     def call(name: str, credentials: dict[str, str]) -> tuple[int, str | None]:
         environment = function_environment(simulator, aws.url, aws.secret)
         with lambda_emulator(bootstraps[name], environment | credentials) as invoke:
-            answer = invoke(EVENTS[name])
-        return answer["statusCode"], json.loads(answer["body"]).get("type")
+            response = invoke(EVENTS[name])
+        return response["statusCode"], json.loads(response["body"]).get("type")
 
     return call
 
 
 @pytest.mark.parametrize(("name", "status"), [("mint-token", 200), ("create-source", 201)])
-def test_a_role_that_may_read_the_secret_is_all_it_takes(call, aws, name, status):
-    assert call(name, aws.role_that_reads()) == (status, None)
+def test_needs_permission_to_read_secret_only(call, aws, name, status):
+    assert call(name, aws.role_with_permission()) == (status, None)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_without_that_permission_there_is_no_credential(call, aws, name):
-    assert call(name, aws.role_that_reads_not()) == (503, "credential-unavailable")
+def test_reports_missing_permission(call, aws, name):
+    assert call(name, aws.role_without_permission()) == (503, "credential-unavailable")
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_wrong_signature_is_refused(call, aws, name):
-    """That the other tests mean something: signatures are looked at."""
-    wrong = aws.role_that_reads() | {"AWS_SECRET_ACCESS_KEY": "another"}
+def test_wrong_signature_is_rejected(call, aws, name):
+    """Shows that moto verifies signatures in the other tests."""
+    wrong = aws.role_with_permission() | {"AWS_SECRET_ACCESS_KEY": "another"}
     assert call(name, wrong) == (503, "credential-unavailable")

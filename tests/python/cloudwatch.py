@@ -103,6 +103,7 @@ def metric_math(expression: str, values: dict[str, float | None]) -> float | Non
                 return {
                     ast.Gt: left > right,
                     ast.GtE: left >= right,
+                    ast.LtE: left <= right,
                     ast.Eq: left == right,
                 }[type(operator)]
             case ast.BinOp(op=ast.Mult()):
@@ -190,6 +191,10 @@ class CloudWatch:
                 actions = alarm.get("AlarmActions" if states[name] == "ALARM" else "OKActions", [])
                 sent += [(minute, alarm["AlarmName"], states[name]) for _ in actions]
         return sent
+
+    def is_on(self, name: str, minute: int) -> bool:
+        """Whether a metric alarm is in the state ALARM."""
+        return self._state(name, self._alarms[name], minute) == "ALARM"
 
     def _put(self, minute: float, metric: Metric, value: float) -> None:
         at = bisect.bisect(self._times[metric], minute)

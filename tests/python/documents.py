@@ -17,7 +17,7 @@ PATHS = sorted(path for pattern in PATTERNS for path in REPOSITORY.glob(pattern)
 # Programs at the beginning of a command in a sentence. In a code block, every line is a command.
 PROGRAMS = {
     *(".ci/run", ".venv/dev/bin/cargo-lambda", ".venv/test/bin/pytest", ".venv/test/bin/sam", "aws", "bash", "cargo", "curl", "docker"),
-    *("git", "make", "npm", "npx", "openssl", "pip", "python", "python3", "rustup", "sam", "sh"),
+    *("gh", "git", "make", "npm", "npx", "openssl", "pip", "python", "python3", "rustup", "sam", "sh"),
 }
 
 ASSIGNMENT = r"[A-Z_]+=\S+ +"

@@ -45,6 +45,7 @@ def everything(template) -> dict:
 
 @pytest.fixture(scope="session")
 def emitted() -> set[str]:
-    """The string literals of the module that prints the functions' metrics."""
-    source = (REPOSITORY / "shared" / "src" / "telemetry.rs").read_text(encoding="utf-8")
-    return set(re.findall(r'"([A-Za-z]+)"', source.split("#[cfg(test)]")[0]))
+    """The string literals of the modules that print the functions' metrics."""
+    files = (REPOSITORY / "shared/src/telemetry").glob("*.rs")
+    sources = (path.read_text(encoding="utf-8").split("#[cfg(test)]")[0] for path in files)
+    return {literal for source in sources for literal in re.findall(r'"([A-Za-z]+)"', source)}

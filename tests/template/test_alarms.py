@@ -44,9 +44,8 @@ def alarmed(messages: list[tuple[int, str, str]]) -> list[str]:
 
 BUSY, QUIET, RARE = 0.2, 10.0, 60.0  # minutes between requests
 
-# What goes wrong for every request, the alarm that tells of it, and the minutes that this may take when there are five
-# requests a minute. An outage begins after an hour and lasts
-# as long.
+# What goes wrong for every request, the alarm that reports it, and the minutes until then at five requests a minute. An
+# outage begins after an hour and lasts as long.
 OUTAGES = {
     "Airbyte fails": (traffic.AIRBYTE_FAILS, "requests", 5),
     "Airbyte hangs": (traffic.AIRBYTE_HANGS, "requests", 5),
@@ -111,7 +110,7 @@ def test_sends_airbyte_outage_that_outlasts_credential_problem(requests):
     assert alarmed(requests.messages(hours=5)) == ["credential", "requests"]
 
 
-# What fails every request of an API with one an hour, and the alarm that tells of it.
+# What fails every request of an API with one an hour, and the alarm that reports it.
 RARE_OUTAGES = {
     "Airbyte fails": (traffic.AIRBYTE_FAILS, "requests"),
     "Airbyte hangs": (traffic.AIRBYTE_HANGS, "requests"),
@@ -131,15 +130,42 @@ def test_notices_total_failure_at_one_request_per_hour(requests, outcome, alarm)
     messages = requests.messages(hours=10)
 
     assert alarmed(messages) == [alarm]
-    assert messages[0][0] <= 7 * 60
+    assert messages[0][0] <= 4 * 60 + 2 * 60 + 10
 
 
-@pytest.mark.parametrize("every", [1.0, QUIET, 20.0, RARE])
+@pytest.mark.parametrize("every", [1.0, 4.0, QUIET, 20.0, RARE])
 @pytest.mark.parametrize(("outcome", "_"), RARE_OUTAGES.values(), ids=RARE_OUTAGES)
 def test_does_not_flap_while_an_outage_lasts(requests, outcome, _, every):
     requests.send(outcome, (traffic.CREATED, 8 * 60), every)
 
     assert len(requests.messages(hours=8)) == 1
+
+
+@pytest.mark.parametrize("outcome", [traffic.CRASH, traffic.FORBIDDEN_FUNCTION, traffic.AIRBYTE_FAILS], ids=["crash", "permission", "5xx"])
+def test_rolls_canary_back_within_its_five_minutes(deploy, outcome):
+    """A canary that always fails, at twenty requests per minute, of which it gets one in ten."""
+    stack = deploy(Deployment="Canary10Percent5Minutes")
+    requests = Traffic(stack)
+    requests.send(traffic.SUCCESS, (0, 60), 1 / 20)
+    requests.send(traffic.SUCCESS, (60, 65), 1 / 18)
+    requests.send(outcome, (60, 65), 1 / 2)
+
+    (group,) = [
+        group
+        for name, group in stack.of_type("AWS::CodeDeploy::DeploymentGroup").items()
+        if name.startswith("MintToken")
+    ]
+    alarms = [alarm["Name"].strip("${}") for alarm in group["AlarmConfiguration"]["Alarms"]]
+    assert not any(requests.cloudwatch.is_on(alarm, 60) for alarm in alarms)
+    assert any(requests.cloudwatch.is_on(alarm, 64) for alarm in alarms)
+
+
+def test_recovers_at_once_at_little_traffic(requests):
+    """Nothing else is sent when a problem of an API with one request per hour ends."""
+    requests.send(traffic.CREDENTIAL_REJECTED, (60, 8 * 60), RARE)
+    requests.send(traffic.SUCCESS, (8 * 60, 14 * 60), RARE)
+
+    assert alarmed(requests.messages(hours=14)) == ["credential"]
 
 
 # Minutes between requests, what happens to them, and how often something else happens instead.

@@ -1,4 +1,4 @@
-"""events/*.json are what API Gateway would send for the template's routes."""
+"""events/*.json are events that API Gateway sends for the template's routes."""
 
 import base64
 import json
@@ -99,7 +99,7 @@ def body_of(event: dict) -> str:
     return base64.b64decode(body, validate=True).decode() if event["isBase64Encoded"] else body
 
 
-def test_there_is_an_event_of_each_kind_for_each_function():
+def test_has_event_of_each_kind_for_each_function():
     assert [path.stem for path in EVENTS] == sorted(f"{name}-{caller}" for name in ROUTES for caller in CALLERS)
 
 
@@ -108,12 +108,12 @@ def named_event(request) -> tuple[str, dict]:
     return request.param.stem, json.loads(request.param.read_text(encoding="utf-8"))
 
 
-def test_it_has_the_shape_of_payload_format_2(named_event):
+def test_has_payload_format_2(named_event):
     _, event = named_event
     assert [error.message for error in Draft202012Validator(PAYLOAD_2_0).iter_errors(event)] == []
 
 
-def test_it_came_by_a_route_of_the_template(named_event, stack):
+def test_uses_route_of_template(named_event, stack):
     name, event = named_event
     path = next(path for function, path in ROUTES.items() if name.startswith(function))
     assert f"POST {path}" in {route["RouteKey"] for route in stack.of_type("AWS::ApiGatewayV2::Route").values()}
@@ -125,7 +125,7 @@ def test_it_came_by_a_route_of_the_template(named_event, stack):
     assert event["headers"]["user-agent"] == context["http"]["userAgent"]
 
 
-def test_its_caller_and_body_are_what_its_name_says(named_event):
+def test_caller_and_body_match_name(named_event):
     name, event = named_event
     assert event["isBase64Encoded"] == name.endswith("base64-body")
     authorizer = event["requestContext"]["authorizer"]
@@ -136,7 +136,7 @@ def test_its_caller_and_body_are_what_its_name_says(named_event):
         assert event["headers"]["origin"] == "http://localhost:5173"
 
 
-def test_its_body_is_a_good_request(named_event):
+def test_body_is_valid_request(named_event):
     _, event = named_event
     body = body_of(event)
     if "content-length" in event["headers"]:
@@ -144,7 +144,7 @@ def test_its_body_is_a_good_request(named_event):
     assert openapi.errors(openapi.request_schema(event["rawPath"]), json.loads(body or "{}")) == []
 
 
-def test_its_authorization_is_an_obvious_fake_that_says_the_same(named_event):
+def test_authorization_is_recognizable_fake(named_event):
     _, event = named_event
     authorization = event["headers"]["authorization"]
     if "iam" in event["requestContext"]["authorizer"]:

@@ -74,6 +74,7 @@ def test_environment_is_documented_configuration(functions):
             "AIRBYTE_API_URL": "https://api.airbyte.ai",
             "EXTERNAL_USER_ID_CLAIM": "sub",
             "SECRET_TTL_SECONDS": "300",
+            "AIRBYTE_API": "embedded",
             "RUST_LOG": "info",
         }
 
@@ -91,6 +92,46 @@ def test_variables_follow_parameters(deploy):
         assert variables["EXTERNAL_USER_ID_CLAIM"] == "custom:user"
         assert variables["SECRET_TTL_SECONDS"] == "60"
         assert variables["RUST_LOG"] == "debug"
+
+
+REGION_ID = "11111111-2222-3333-4444-555555555555"
+
+# Parameters of the generation `agents`, and the variables that they add. A variable is there only if its parameter is.
+AGENTS = {
+    "nothing": ({}, {}),
+    "bearer": ({"AirbyteSourcesBearer": "organization"}, {"AIRBYTE_SOURCES_BEARER": "organization"}),
+    "region": ({"AirbyteRegionId": REGION_ID}, {"AIRBYTE_REGION_ID": REGION_ID}),
+    "source tags": (
+        {"SourceTemplateTags": "a, b"},
+        {"SOURCE_TEMPLATE_TAGS": "a,b", "SOURCE_TEMPLATE_TAGS_MODE": "any"},
+    ),
+    "connection tags": (
+        {"ConnectionTemplateTags": "a", "ConnectionTemplateTagsMode": "all"},
+        {"CONNECTION_TEMPLATE_TAGS": "a", "CONNECTION_TEMPLATE_TAGS_MODE": "all"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("parameters", "variables"), AGENTS.values(), ids=AGENTS)
+def test_sets_variables_of_agents_api(deploy, functions, parameters, variables):
+    stack = deploy(AirbyteApi="agents", **parameters)
+    assert stack.broken_rules() == []
+    for name, function in stack.of_type("AWS::Lambda::Function").items():
+        usual = functions[name]["Environment"]["Variables"]
+        assert function["Environment"]["Variables"] == usual | {"AIRBYTE_API": "agents"} | variables
+
+
+@pytest.mark.parametrize("parameter", ["AirbyteSourcesBearer", "AirbyteRegionId", "SourceTemplateTags", "ConnectionTemplateTags"])
+def test_embedded_api_rejects_settings_of_agents_api(deploy, parameter):
+    [parameters] = [parameters for parameters, _ in AGENTS.values() if parameter in parameters]
+    (description,) = deploy(**parameters).broken_rules()
+    assert parameter in description
+
+
+@pytest.mark.parametrize("parameter", ["SourceTemplateTags", "ConnectionTemplateTags"])
+def test_tags_mode_needs_tags(deploy, parameter):
+    (description,) = deploy(AirbyteApi="agents", **{f"{parameter}Mode": "all"}).broken_rules()
+    assert f"{parameter}Mode" in description
 
 
 def test_environment_contains_no_secret(template):
@@ -112,6 +153,8 @@ def test_logs_unchanged_lines_to_own_group(stack, functions):
     ("parameter", "value"),
     [
         ("AirbyteOrganizationId", "my-organization"),
+        ("AirbyteApi", "cloud"),
+        ("AirbyteRegionId", "eu"),
         ("Deployment", "Linear10PercentEvery1Minute"),
         ("PermissionsBoundary", "boundary"),
         ("LogKmsKeyArn", "alias/logs"),
@@ -164,6 +207,7 @@ def another_value(name: str, parameter: dict) -> str:
         "AirbyteOrganizationId": "11111111-2222-3333-4444-555555555555",
         "AirbyteApiUrl": "https://airbyte.example.com",
         "OrganizationTokenSecretArn": SECRET_ARN.replace("AbCdEf", "GhIjKl"),
+        "AirbyteRegionId": REGION_ID,
         "SecretKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1",
         "PermissionsBoundary": "arn:aws:iam::123456789012:policy/boundary",
         "LogKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1",
@@ -180,19 +224,21 @@ def another_value(name: str, parameter: dict) -> str:
     return str(parameter["Default"] + 1) if parameter["Type"] == "Number" else "other"
 
 
-def test_parameters_that_change_a_function_publish_a_version(template, stack, deploy):
+def test_parameters_that_change_a_function_publish_a_version(template, deploy):
     """SAM does not publish for them, so the numbered configuration must contain every one of them."""
     changing = set()
     for name, parameter in template["Parameters"].items():
-        changed = deploy(**{name: another_value(name, parameter)})
-        content = [s.resources["Configuration"]["Properties"]["Content"] for s in (stack, changed)]
-        if versioned(changed) != versioned(stack):
+        # A mode has an effect only together with tags.
+        tags = {name.removesuffix("Mode"): "a"} if name.endswith("TagsMode") else {}
+        before, changed = deploy(**tags), deploy(**tags, **{name: another_value(name, parameter)})
+        content = [s.resources["Configuration"]["Properties"]["Content"] for s in (before, changed)]
+        if versioned(changed) != versioned(before):
             changing.add(name)
             assert content[0] != content[1], name
         else:
             # Lambda refuses to publish a version of a function that has not changed.
             assert content[0] == content[1], name
-    assert {"AllowedOrigins", "MemorySize", "TracingEnabled"} <= changing
+    assert {"AllowedOrigins", "MemorySize", "TracingEnabled", "SourceTemplateTagsMode"} <= changing
 
 
 def test_configuration_number_is_part_of_function_and_version(stack):

@@ -1,11 +1,11 @@
-"""openapi.yaml is valid, agrees with the template, and covers the whole error table."""
+"""openapi.yaml is valid, matches the template, and has all problems."""
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 import openapi
 
-# Each problem, and the routes that answer it.
+# Each problem, and the routes that return it.
 BOTH = {"/token", "/sources"}
 PROBLEMS = {
     ("400", "invalid-request"): BOTH,
@@ -30,7 +30,7 @@ def operations():
 
 
 def contents():
-    """Every body in the document: where it is, and its media type object."""
+    """Every body in the document: its location, and its media type object."""
     for path, operation in operations().items():
         yield f"{path} request", operation["requestBody"]["content"]["application/json"]
         for status, response in operation["responses"].items():
@@ -39,20 +39,20 @@ def contents():
 
 
 def examples():
-    for place, content in contents():
+    for location, content in contents():
         for name, example in content["examples"].items():
-            yield pytest.param(content["schema"], openapi.dereference(example)["value"], id=f"{place} {name}")
+            yield pytest.param(content["schema"], openapi.dereference(example)["value"], id=f"{location} {name}")
 
 
 def problem(type: str, status: int) -> dict:
     return {"type": type, "title": "Title", "status": status, "detail": "Detail.", "requestId": "id"}
 
 
-def test_the_document_is_valid():
+def test_document_is_valid():
     OpenAPIV31SpecValidator(openapi.document()).validate()
 
 
-def test_its_routes_are_the_templates(stack):
+def test_routes_match_template(stack):
     documented = {
         f"{method.upper()} {path}" for path, item in openapi.document()["paths"].items() for method in item
     }
@@ -60,23 +60,23 @@ def test_its_routes_are_the_templates(stack):
 
 
 @pytest.mark.parametrize(("schema", "value"), list(examples()))
-def test_examples_follow_their_schemas(schema, value):
+def test_examples_match_schemas(schema, value):
     assert openapi.errors(schema, value) == []
 
 
-def test_every_body_has_an_example():
-    assert [place for place, content in contents() if not content["examples"]] == []
+def test_bodies_have_examples():
+    assert [location for location, content in contents() if not content["examples"]] == []
 
 
 @pytest.mark.parametrize("path", sorted(BOTH))
-def test_a_routes_statuses_are_those_of_the_error_table_and_success(path):
+def test_route_has_statuses_of_its_problems(path):
     success = {"/token": "200", "/sources": "201"}[path]
     expected = {status for (status, _), paths in PROBLEMS.items() if path in paths} | {success}
     assert operations()[path]["responses"].keys() == expected
 
 
 @pytest.mark.parametrize("path", sorted(BOTH))
-def test_a_status_has_exactly_the_problems_of_the_error_table(path):
+def test_status_has_its_problems(path):
     kinds = openapi.document()["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
     assert sorted(kinds) == sorted(kind for _, kind in PROBLEMS)
     for status, response in operations()[path]["responses"].items():
@@ -90,8 +90,8 @@ def test_a_status_has_exactly_the_problems_of_the_error_table(path):
         assert shown == allowed
 
 
-def test_nothing_unknown_is_let_through():
-    """A member more or less makes a body wrong, so that the document serves as an oracle."""
+def test_rejects_unknown_fields():
+    """An additional or missing field makes a body invalid, so that tests can use the document as an oracle."""
     assert openapi.errors({"$ref": "#/components/schemas/Problem"}, problem("forbidden", 403)) == []
     unknown = problem("forbidden", 403) | {"upstream": "…"}
     assert openapi.errors({"$ref": "#/components/schemas/Problem"}, unknown)
