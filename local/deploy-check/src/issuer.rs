@@ -1,7 +1,8 @@
 //! Check of the issuer: API Gateway must find its signing keys.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use reqwest::Client;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use shared::http_client;
@@ -14,8 +15,17 @@ use crate::report::CheckResult;
 const ISSUER: &str = "JwtIssuer";
 const AUDIENCE: &str = "JwtAudience";
 
-/// Timeout of each document.
+/// API Gateway's timeout of each document.
+const GATEWAY_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// The timeout here, because this machine's network may be slower than API Gateway's.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// API Gateway's limit for the set of keys.
+const MAX_KEY_SET_BYTES: usize = 150_000;
+
+/// API Gateway's limit for audiences.
+const MAX_AUDIENCES: usize = 50;
 
 /// The used fields of the discovery document (OpenID Connect Discovery 1.0, section 3).
 #[derive(Deserialize)]
@@ -37,8 +47,15 @@ struct Key {
     r#use: Option<String>,
 }
 
+/// A document with the properties that API Gateway limits.
+struct Document<T> {
+    content: T,
+    bytes: usize,
+    took: Duration,
+}
+
 /// Fetches the documents that API Gateway fetches to verify its first token.
-pub(crate) async fn check(plan: &DeploymentPlan) -> CheckResult {
+pub(crate) async fn check(plan: &DeploymentPlan<'_>) -> CheckResult {
     let Some(authorizer) = plan.authorizer() else {
         return CheckResult::Pass("not needed: callers sign with IAM".to_owned());
     };
@@ -59,60 +76,92 @@ pub(crate) async fn check(plan: &DeploymentPlan) -> CheckResult {
             format!("set {ISSUER} to the https:// URL of your OpenID Connect provider"),
         );
     }
-    match keys(authorizer).await {
-        Ok(keys) => CheckResult::Pass(format!("{}, with {keys} RSA key(s)", authorizer.issuer)),
-        Err(failure) => failure,
+    if authorizer.audience.len() > MAX_AUDIENCES {
+        return CheckResult::fail(
+            format!("{} audiences", authorizer.audience.len()),
+            format!("set {AUDIENCE} to at most {MAX_AUDIENCES} audiences, API Gateway's limit"),
+        );
+    }
+    match fetched(authorizer).await {
+        Ok(result) | Err(result) => result,
     }
 }
 
-/// Counts the issuer's usable keys.
-async fn keys(authorizer: &JwtAuthorizer) -> Result<usize, CheckResult> {
+async fn fetched(authorizer: &JwtAuthorizer) -> Result<CheckResult, CheckResult> {
+    let http = client().map_err(|error| CheckResult::Skipped(error.to_string()))?;
     let issuer = &authorizer.issuer;
     let url = format!(
         "{}/.well-known/openid-configuration",
         issuer.trim_end_matches('/')
     );
-    let discovery: Discovery = get(&url).await.map_err(|problem| {
+    let discovery: Document<Discovery> = get(&http, &url).await.map_err(|problem| {
         CheckResult::fail(
             format!("{url} {problem}"),
             format!("set {ISSUER} to the issuer of an OpenID Connect provider that serves this document on the internet"),
         )
     })?;
-    if discovery.issuer != *issuer {
+    let Discovery {
+        issuer: found,
+        jwks_uri,
+    } = discovery.content;
+    if found != *issuer {
         return Err(CheckResult::fail(
-            format!("{url} has the issuer {}", discovery.issuer),
+            format!("{url} has the issuer {found}"),
             format!(
                 "set {ISSUER} to exactly that, with or without the trailing slash: tokens carry it as `iss`"
             ),
         ));
     }
-    let set: KeySet = get(&discovery.jwks_uri).await.map_err(|problem| {
+    let set: Document<KeySet> = get(&http, &jwks_uri).await.map_err(|problem| {
         CheckResult::fail(
-            format!("{}, the jwks_uri of {url}, {problem}", discovery.jwks_uri),
+            format!("{jwks_uri}, the jwks_uri of {url}, {problem}"),
             "fix it at the identity provider: API Gateway reads the keys there",
         )
     })?;
-    let usable = |key: &&Key| {
+    if set.bytes > MAX_KEY_SET_BYTES {
+        return Err(CheckResult::fail(
+            format!("{jwks_uri} has {} bytes", set.bytes),
+            format!(
+                "remove keys at the identity provider: API Gateway accepts {MAX_KEY_SET_BYTES} bytes"
+            ),
+        ));
+    }
+    let is_usable = |key: &&Key| {
         key.kty == "RSA"
             && key.kid.is_some()
             && key.r#use.as_deref().is_none_or(|r#use| r#use == "sig")
     };
-    match set.keys.iter().filter(usable).count() {
-        0 => Err(CheckResult::fail(
-            format!(
-                "{} has no RSA key for signatures (with a kid)",
-                discovery.jwks_uri
-            ),
+    let count = set.content.keys.iter().filter(is_usable).count();
+    if count == 0 {
+        return Err(CheckResult::fail(
+            format!("{jwks_uri} has no RSA key for signatures (with a kid)"),
             "configure the provider to sign with RS256: API Gateway verifies RSA signatures only",
-        )),
-        count => Ok(count),
+        ));
     }
+    let took = discovery.took.max(set.took);
+    if took > GATEWAY_TIMEOUT {
+        return Ok(CheckResult::Skipped(format!(
+            "{issuer} took {:.1} s to respond to this machine; API Gateway waits {:.1} s",
+            took.as_secs_f64(),
+            GATEWAY_TIMEOUT.as_secs_f64()
+        )));
+    }
+    Ok(CheckResult::Pass(format!(
+        "{issuer}, with {count} RSA key(s)"
+    )))
+}
+
+/// A client with this machine's proxies and root certificates, unlike the functions' client.
+fn client() -> reqwest::Result<Client> {
+    // An error means that it is installed already.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().timeout(TIMEOUT).build()
 }
 
 /// Reads a JSON document. The error completes a sentence that begins with the URL.
-async fn get<T: DeserializeOwned>(url: &str) -> Result<T, String> {
-    let http = http_client::build(None).map_err(|error| error.to_string())?;
-    let response = http.get(url).timeout(TIMEOUT).send().await;
+async fn get<T: DeserializeOwned>(http: &Client, url: &str) -> Result<Document<T>, String> {
+    let since = Instant::now();
+    let response = http.get(url).send().await;
     let response = response.map_err(|error| {
         if error.is_timeout() {
             "does not respond in time".to_owned()
@@ -126,7 +175,14 @@ async fn get<T: DeserializeOwned>(url: &str) -> Result<T, String> {
     let body = http_client::read_body(response)
         .await
         .map_err(|_| "is incomplete or too large".to_owned())?;
-    serde_json::from_slice(&body).map_err(|error| format!("is not the expected document: {error}"))
+    let took = since.elapsed();
+    let content = serde_json::from_slice(&body)
+        .map_err(|error| format!("is not the expected document: {error}"))?;
+    Ok(Document {
+        content,
+        bytes: body.len(),
+        took,
+    })
 }
 
 /// The innermost cause, because the others only say that there is one.

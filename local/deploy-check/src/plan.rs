@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use shared::config::Config;
+use shared::request::origin::Origin;
 use template::{
     Authorization, Evaluation, Evaluator, FILE, JwtAuthorizer, Request, Template, TemplateError,
 };
 
+use crate::facts::{Facts, PROJECT};
 use crate::report::CheckResult;
-use crate::settings::PROJECT;
 
 /// Valid values of the parameters without a usable default. They replace missing and invalid ones in checks of other
 /// parameters.
@@ -34,10 +35,12 @@ const LAMBDA: [(&str, &str); 3] = [
     ("AWS_SECRET_ACCESS_KEY", "example"),
 ];
 
-const FIX: &str = "fix `parameter_overrides` in samconfig.toml";
+const ORIGINS: &str = "AllowedOrigins";
+const ARCHITECTURE: &str = "Architecture";
 
 /// The deployment that `sam deploy` would make.
-pub(crate) struct DeploymentPlan {
+pub(crate) struct DeploymentPlan<'f> {
+    facts: &'f Facts,
     parameters: BTreeMap<String, String>,
     /// Errors by parameter.
     invalid: BTreeMap<String, Vec<String>>,
@@ -47,29 +50,27 @@ pub(crate) struct DeploymentPlan {
     template: Option<Template>,
 }
 
-impl DeploymentPlan {
-    /// Evaluates the template with these parameters.
+impl<'f> DeploymentPlan<'f> {
+    /// Evaluates the template with the parameters of the deployment.
     ///
     /// # Errors
     /// If the evaluator cannot be run.
-    pub(crate) fn new(
-        parameters: &BTreeMap<String, String>,
-        region: Option<&str>,
-    ) -> Result<Self, TemplateError> {
+    pub(crate) fn new(facts: &'f Facts) -> Result<Self, TemplateError> {
         let mut plan = Self {
-            parameters: parameters.clone(),
+            facts,
+            parameters: facts.parameters(),
             invalid: BTreeMap::new(),
             errors: Vec::new(),
             template: None,
         };
         let mut request = Request {
-            parameters: parameters.clone(),
+            parameters: plan.parameters.clone(),
             substitutes: SUBSTITUTES
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
             ..Request::of(Path::new(FILE))
         };
-        if let Some(region) = region {
+        if let Some(region) = &facts.region {
             region.clone_into(&mut request.region);
         }
         let evaluation = Evaluator::start(Path::new(PROJECT))?.evaluate(request)?;
@@ -89,7 +90,29 @@ impl DeploymentPlan {
             Err(_) if !evaluation.diagnostics().is_empty() => {}
             Err(error) => plan.errors.push(error.to_string()),
         }
+        plan.check_origins();
         Ok(plan)
+    }
+
+    /// Checks that the origins are in the form that browsers send.
+    ///
+    /// The functions normalize them, but API Gateway compares them byte for byte.
+    fn check_origins(&mut self) {
+        let Some(origins) = self.valid(ORIGINS) else {
+            return;
+        };
+        let errors: Vec<_> = origins
+            .split(',')
+            .map(str::trim)
+            .filter_map(|text| {
+                let origin = Origin::parse(text).ok()?;
+                let differs = origin.as_str() != text;
+                differs.then(|| format!("browsers send {text} as {origin}"))
+            })
+            .collect();
+        for error in errors {
+            self.add_invalid(ORIGINS, error);
+        }
     }
 
     /// Checks whether the functions would start with the environment that the template gives them.
@@ -132,26 +155,93 @@ impl DeploymentPlan {
     /// A result for each invalid parameter, for the most important valid ones, and one for all others.
     pub(crate) fn results(&self) -> Vec<(String, CheckResult)> {
         let mut results = Vec::new();
-        for name in ["AllowedOrigins", "AirbyteOrganizationId"] {
+        for name in [ORIGINS, "AirbyteOrganizationId"] {
             if let Some(value) = self.valid(name) {
                 results.push((name.to_owned(), CheckResult::Pass(value.to_owned())));
             }
         }
         for (name, errors) in &self.invalid {
-            let result = CheckResult::fail(errors.join("; "), FIX);
+            let result = CheckResult::fail(errors.join("; "), self.fix(name));
             results.push((name.clone(), result));
         }
+        let sources = self.facts.sources();
         for error in &self.errors {
-            results.push(("parameters".to_owned(), CheckResult::fail(error, FIX)));
+            let fix = format!("fix `parameter_overrides` in samconfig.toml ({sources})");
+            results.push(("parameters".to_owned(), CheckResult::fail(error, fix)));
         }
         if self.errors.is_empty() && self.invalid.is_empty() {
+            results.push(("parameters".to_owned(), CheckResult::Pass(sources)));
+        }
+        let local: Vec<_> = self
+            .valid(ORIGINS)
+            .unwrap_or_default()
+            .split(',')
+            .filter(|origin| origin.trim().starts_with("http://"))
+            .collect();
+        if !local.is_empty() {
             let text = format!(
-                "{} set, all accepted by {FILE} and the functions",
-                self.parameters.len()
+                "{} is on a developer's machine; remove it for production",
+                local.join(", ")
             );
-            results.push(("parameters".to_owned(), CheckResult::Pass(text)));
+            results.push(("local origins".to_owned(), CheckResult::Skipped(text)));
         }
         results
+    }
+
+    /// What to do about an invalid parameter.
+    fn fix(&self, name: &str) -> String {
+        match self.facts.configured.get(name) {
+            // The SAM CLI cuts an unquoted value at a space.
+            Some(value) if value.ends_with(',') => format!(
+                "remove the space after the comma in samconfig.toml, or put quotes around the value: `{name}=\"…\"`"
+            ),
+            Some(_) => "fix `parameter_overrides` in samconfig.toml".to_owned(),
+            None if self.facts.kept(name).is_some() => format!(
+                "the value is kept from the stack: set {name} in samconfig.toml, or `{name}=\"\"` to unset it"
+            ),
+            None => format!("set {name} under `parameter_overrides` in samconfig.toml"),
+        }
+    }
+
+    /// Returns the value of a parameter, by default that of the template; `None` if it is missing or invalid.
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        if self.parameters.contains_key(name) {
+            self.valid(name)
+        } else {
+            self.facts.default_of(name)
+        }
+    }
+
+    /// Returns the number of functions.
+    pub(crate) fn functions(&self) -> u32 {
+        let count = self
+            .template
+            .as_ref()
+            .map(|template| template.functions.len());
+        count
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or_default()
+    }
+
+    /// Returns the overrides to pass to `sam build` and `sam deploy`: the configured parameters, and the architecture in
+    /// any case.
+    ///
+    /// Without it, `sam build` takes the template's default, and `sam deploy` that of the stack. Lambda accepts a program
+    /// for another architecture without an error, but it never starts.
+    pub(crate) fn overrides(&self) -> BTreeMap<&str, &str> {
+        let configured = self.facts.configured.iter();
+        configured
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .chain(self.value(ARCHITECTURE).map(|value| (ARCHITECTURE, value)))
+            .collect()
+    }
+
+    /// Checks the architecture.
+    pub(crate) fn check_architecture(&self) -> CheckResult {
+        match self.value(ARCHITECTURE) {
+            Some(value) => CheckResult::Pass(value.to_owned()),
+            None => self.skipped(ARCHITECTURE),
+        }
     }
 
     /// Returns the value of a parameter that is set and valid.
@@ -178,14 +268,5 @@ impl DeploymentPlan {
             Authorization::Jwt(authorizer) => Some(authorizer),
             Authorization::Iam | Authorization::None => None,
         })
-    }
-
-    /// Returns the environment of a function, as far as the template sets it.
-    pub(crate) fn environment(&self) -> Option<&BTreeMap<String, String>> {
-        let functions = &self.template.as_ref()?.functions;
-        functions
-            .values()
-            .next()
-            .map(|function| &function.environment)
     }
 }
