@@ -202,7 +202,7 @@ async fn forbids_callers_without_valid_user_id() {
 
 /// API Gateway sends every claim as a string.
 #[tokio::test]
-async fn rejects_claims_that_are_no_strings() {
+async fn rejects_non_string_claims() {
     let env = TestEnv::new().await;
     for binary in Binary::ALL {
         let function = env.start(binary).await;

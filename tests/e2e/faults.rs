@@ -505,7 +505,7 @@ async fn responds_before_any_deadline(generation: Generation) {
 }
 
 #[tokio::test]
-async fn responds_when_deadline_is_nearly_over() {
+async fn responds_when_deadline_is_close() {
     let env = TestEnv::new().await;
     let function = env.mint_token().await;
     function

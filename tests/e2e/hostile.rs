@@ -312,7 +312,7 @@ fn mutate(value: &mut Value, random: &mut Random) {
 }
 
 #[tokio::test]
-async fn handles_mutated_events_as_the_same_user() {
+async fn handles_mutated_events_as_same_user() {
     const EVENTS: u64 = 400;
     let env = TestEnv::new().await;
     for binary in Binary::ALL {

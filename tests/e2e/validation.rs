@@ -33,7 +33,7 @@ async fn expect_errors(function: &Function, event: Event, errors: &[&str]) {
 }
 
 #[tokio::test]
-async fn rejects_body_that_is_no_object() {
+async fn rejects_bodies_other_than_objects() {
     let bodies: [&[u8]; 22] = [
         b"x",
         b"{",
