@@ -51,7 +51,7 @@ client: ## pack the browser client below target/
 # The screenshots are those of the browser tests. The chart is that of the last `make bench`, if there was one.
 pictures: ## renew the pictures of the README
 	@scripts/setup test
-	cargo test --locked --package e2e --test e2e -- browser::connects_source_with_widget
+	cargo test --locked --package e2e --test e2e -- browser::embedded::connects_source_with_widget
 	@mkdir -p docs/images
 	cp target/screenshots/widget-1280-light.png docs/images/page-light.png
 	cp target/screenshots/widget-1280-dark.png docs/images/page-dark.png

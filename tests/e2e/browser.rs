@@ -11,7 +11,7 @@ mod vendor_script;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use airbyte_sim::{Airbyte, CannedResponse, Fault, FaultKind, Options, Route};
-use e2e::{Browser, Config, FAKER, POSTGRES, Site, eventually, requests};
+use e2e::{Browser, Config, FAKER, Generation, POSTGRES, Site, eventually, requests};
 use fantoccini::key::Key;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -23,6 +23,11 @@ const ERRORS: &str = "#source-form [role=alert]";
 const MESSAGE: &str = "#source-form [role=status]";
 const UNREACHABLE: &str = "The service could not be reached.";
 const CLOSED: &str = "Widget closed";
+
+e2e::test_each_generation!(
+    connects_source_with_form_after_field_errors,
+    connects_source_with_widget,
+);
 
 async fn sign_in(browser: &Browser, page: &str, user: &str) {
     browser.go_to(page).await;
@@ -74,6 +79,7 @@ fn allowed_origins(airbyte: &Airbyte) -> Vec<String> {
     let origin = |body: Value| {
         body["allowedOrigin"]
             .as_str()
+            .or(body["allowed_origin"].as_str())
             .unwrap_or_default()
             .to_owned()
     };
@@ -83,9 +89,8 @@ fn allowed_origins(airbyte: &Airbyte) -> Vec<String> {
         .collect()
 }
 
-#[tokio::test]
-async fn connects_source_with_widget() {
-    let site = Site::start().await;
+async fn connects_source_with_widget(generation: Generation) {
+    let site = Site::for_generation(generation).await;
     let browser = Browser::open().await;
     browser.go_to(site.page()).await;
     browser.element("#sign-in-form").await;
@@ -317,9 +322,8 @@ async fn sign_in_by_keyboard(browser: &Browser, page: &str) {
     browser.wait_for_text("#user", "alice").await;
 }
 
-#[tokio::test]
-async fn connects_source_with_form_after_field_errors() {
-    let site = Site::start().await;
+async fn connects_source_with_form_after_field_errors(generation: Generation) {
+    let site = Site::for_generation(generation).await;
     let browser = Browser::open().await;
     sign_in(&browser, site.page(), "alice").await;
     choose_template(&browser, POSTGRES).await;

@@ -16,7 +16,7 @@ use template::Template;
 
 use crate::binary::repository;
 use crate::invoke_api::InvokeApi;
-use crate::{Binary, Config, Function, Secret, TestEnv};
+use crate::{Binary, Config, Function, Generation, Secret, TestEnv};
 
 /// Three copies of the demo page and the React example, on origins that the API allows but for one; and the API, which is
 /// the local gateway with the real functions behind it, both configured by the template.
@@ -39,15 +39,25 @@ impl Site {
 
     /// The same with other settings of the simulator.
     pub async fn with(options: Options) -> Site {
-        Site::with_script(options, None).await
+        Site::build(Generation::Embedded, options, None).await
+    }
+
+    /// A site whose functions use this generation of Airbyte's API.
+    pub async fn for_generation(generation: Generation) -> Site {
+        Site::build(generation, Options::default(), None).await
     }
 
     /// A site whose demo page uses Airbyte's widget script, from a server of its own.
     pub async fn with_vendor_script() -> Site {
-        Site::with_script(Options::default(), Some(vendor_script().await)).await
+        let script = vendor_script().await;
+        Site::build(Generation::Embedded, Options::default(), Some(script)).await
     }
 
-    async fn with_script(options: Options, widget_script_url: Option<String>) -> Site {
+    async fn build(
+        generation: Generation,
+        options: Options,
+        widget_script_url: Option<String>,
+    ) -> Site {
         let secret = Secret::create("dev-organization-token").await;
         let secret_arn = secret.arn().await;
         let env = TestEnv::with(options, secret).await;
@@ -69,8 +79,8 @@ impl Site {
             ("OrganizationTokenSecretArn", secret_arn),
         ]);
         let functions = tokio::join!(
-            function(Binary::MintToken, &template, &env),
-            function(Binary::CreateSource, &template, &env),
+            function(Binary::MintToken, generation, &template, &env),
+            function(Binary::CreateSource, generation, &template, &env),
         );
         let functions = InvokeApi::start(functions.into()).await;
         let endpoint = |binary: Binary| (binary.name().to_owned(), functions.url(binary));
@@ -164,8 +174,13 @@ fn template<const N: usize>(parameters: [(&str, String); N]) -> Template {
     Template::load(repository(), "us-east-1", parameters).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Starts a function with the environment that the template gives it.
-async fn function(binary: Binary, template: &Template, env: &TestEnv) -> (Binary, Function) {
+/// Starts a function with the environment of the template, for a generation of Airbyte's API.
+async fn function(
+    binary: Binary,
+    generation: Generation,
+    template: &Template,
+    env: &TestEnv,
+) -> (Binary, Function) {
     let mut config = Config::bare().with(
         "AWS_ENDPOINT_URL_SECRETS_MANAGER",
         &env.secrets_manager.url(),
@@ -173,6 +188,7 @@ async fn function(binary: Binary, template: &Template, env: &TestEnv) -> (Binary
     for (name, value) in &template.functions[binary.name()].environment {
         config = config.with(name, value);
     }
+    let config = generation.configure(config);
     (binary, Function::start(binary, &config).await)
 }
 
@@ -185,18 +201,18 @@ async fn source_templates(airbyte: &Airbyte) -> Vec<Value> {
     .header("authorization", "Bearer dev-organization-token")
     .body(bytes::Bytes::new())
     .expect("a well-formed request");
-    let answer = crate::http::send(request)
+    let response = crate::http::send(request)
         .await
         .expect("the simulator responds");
     airbyte.clear_requests();
-    let list: Value = serde_json::from_slice(answer.body()).expect("JSON");
+    let list: Value = serde_json::from_slice(response.body()).expect("JSON");
     list["data"].as_array().cloned().expect("a list")
 }
 
-/// Shows what the gateway has to say, beside the test that fails for it.
+/// Shows the gateway's messages next to the test that fails because of them.
 #[expect(
     clippy::print_stderr,
-    reason = "the test runner shows it where a test fails"
+    reason = "the test runner shows it for a failing test"
 )]
 fn print(line: &str) {
     eprintln!("gateway: {line}");
