@@ -39,7 +39,12 @@ def clean_environment(**variables: str) -> dict[str, str]:
 
     The developer's AWS profiles are hidden, unless the test has its own home folder.
     """
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(NOT_INHERITED)}
+    # PYTHON alone selects the Python of scripts/setup.
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name == "PYTHON" or not name.startswith(NOT_INHERITED)
+    }
     return inherited | ({} if "HOME" in variables else NO_AWS_PROFILES) | variables
 
 
