@@ -7,14 +7,14 @@ use fuzz::{Literals, parts, truncated};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use shared::airbyte::CreateSourceRequest;
+use shared::airbyte::{Agents, Api, NewSource};
 use shared::field_error::{FieldError, MAX_FIELD_ERRORS};
 use shared::problem::Problem;
 use shared::request::caller::Caller;
 use std::collections::HashMap;
 
 /// All details of field errors. There is no other, so none contains a value.
-const DETAILS: [&str; 9] = [
+const DETAILS: [&str; 11] = [
     "appears more than once",
     "contains an unpaired UTF-16 surrogate",
     "is out of range for a 64-bit float",
@@ -24,37 +24,50 @@ const DETAILS: [&str; 9] = [
     "must be a string",
     "must be a UUID, such as 6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e01",
     "must be an object",
+    "must be 1 to 255 characters",
+    "is not known to this Airbyte API",
 ];
 
 /// Lambda accepts no response over 6 MiB, and the body is JSON inside of JSON there.
 const MAX_PROBLEM_BYTES: usize = 3 * 1024 * 1024;
 
 fuzz_target!(|text: &str| {
-    body(text);
+    body(text, &Api::Embedded);
+    body(text, &Api::Agents(Agents::default()));
     if let Ok(json) = serde_json::from_str::<&RawValue>(text) {
         configuration(json);
     }
 });
 
-fn body(text: &str) {
+fn body(text: &str, api: &Api) {
     let claims = HashMap::from([("sub".to_owned(), "alice".to_owned())]);
-    match SourceRequest::parse(text, &Caller::Jwt(&claims), "sub") {
+    let optional_fields = api.optional_source_fields();
+    match SourceRequest::parse(text, &Caller::Jwt(&claims), "sub", optional_fields) {
         Ok(request) => {
-            let sent = request.connection_configuration.get();
-            assert!(
-                text.as_bytes().as_ptr_range().contains(&sent.as_ptr()),
-                "the configuration is passed on verbatim"
-            );
-            assert!(sent.starts_with('{'));
             assert!(serde_json::from_str::<Value>(text).is_ok_and(|body| body.is_object()));
-            let wire = CreateSourceRequest {
+            let source = NewSource {
+                user: &request.user,
                 workspace_id: request.workspace_id.unwrap_or_default(),
-                source_config_template_id: request.source_config_template_id,
-                connection_configuration: request.connection_configuration,
+                template_id: request.source_config_template_id,
+                configuration: request.connection_configuration,
+                credentials: request.credentials,
+                environment: request.environment,
+                name: request.name.as_deref(),
             };
-            let wire = serde_json::to_string(&wire).expect("what is parsed can be written");
-            assert!(wire.ends_with(&format!("\"connection_configuration\":{sent}}}")));
-            assert!(serde_json::from_str::<Value>(&wire).is_ok());
+            let sent = api
+                .create_body(&source)
+                .expect("what is parsed can be written");
+            let sent = String::from_utf8(sent).expect("JSON is UTF-8");
+            assert!(serde_json::from_str::<Value>(&sent).is_ok());
+            let objects = [source.configuration, source.credentials, source.environment];
+            for object in objects.into_iter().flatten().map(RawValue::get) {
+                assert!(object.starts_with('{'));
+                assert!(
+                    text.as_bytes().as_ptr_range().contains(&object.as_ptr()),
+                    "objects are passed on verbatim"
+                );
+                assert!(sent.contains(object));
+            }
         }
         Err(error) => {
             let problem = Problem::from(error);
@@ -88,10 +101,13 @@ fn configuration(json: &RawValue) {
 fn assert_contains_keys_only(errors: &[FieldError], text: &str) {
     /// Replaces a key that is not valid Unicode.
     const REPLACEMENT: &str = "\u{fffd}";
-    const OWN_KEYS: [&str; 6] = [
+    const OWN_KEYS: [&str; 9] = [
         "",
         "connection_configuration",
+        "credentials",
+        "environment",
         "externalUserId",
+        "name",
         "source_config_template_id",
         "token",
         "workspace_id",

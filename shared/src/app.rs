@@ -46,12 +46,17 @@ impl App {
         let preconnect = Preconnect::default();
         let http = http_client::build(Some(preconnect.clone()))?;
         preconnect.open(&http, &config.airbyte_api_url);
-        let airbyte = Airbyte::new(http, &config.airbyte_api_url);
+        let airbyte = Airbyte::new(
+            http,
+            &config.airbyte_api_url,
+            config.organization_id,
+            config.airbyte_api.clone(),
+        );
         // A separate client, because the connection that is being opened leads to Airbyte.
         let http = SdkConnector(http_client::build(None)?);
         let secrets = SecretsManager::new(&config.aws, config.secret_id.clone(), http);
         let credentials = CredentialStore::new(secrets, airbyte.clone(), config.secret_ttl);
-        let minter = Minter::new(airbyte.clone(), credentials, config.organization_id);
+        let minter = Minter::new(airbyte.clone(), credentials);
         minter.warm_up(&Invocation::for_init(INIT_TIMEOUT)).await;
         Ok(Self {
             config,

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use url::{Host, Url};
 use uuid::Uuid;
 
+use crate::airbyte::{Agents, Api, SourcesBearer, TagsMode, TemplateTags};
 use crate::aws::AwsConfig;
 use crate::request::origin::AllowedOrigins;
 
@@ -23,6 +24,8 @@ pub struct Config {
     pub allowed_origins: AllowedOrigins,
     /// `AIRBYTE_API_URL`, without a trailing slash.
     pub airbyte_api_url: Url,
+    /// `AIRBYTE_API` and the settings of that generation of the API.
+    pub airbyte_api: Api,
     /// `EXTERNAL_USER_ID_CLAIM`: the claim of the caller's JWT with the user's ID.
     pub external_user_id_claim: String,
     /// `SECRET_TTL_SECONDS`: the age at which the cached secret is read again.
@@ -81,6 +84,7 @@ impl Config {
             "an https:// address (http:// for loopback only), without user, query or fragment",
             airbyte_api_url,
         );
+        let airbyte_api = read.airbyte_api();
         let claim = read.parsed(
             "EXTERNAL_USER_ID_CLAIM",
             Some("sub"),
@@ -112,6 +116,7 @@ impl Config {
                 organization_id: organization_id?,
                 allowed_origins: allowed_origins?,
                 airbyte_api_url: airbyte_api_url?,
+                airbyte_api: airbyte_api?,
                 external_user_id_claim: claim?,
                 secret_ttl: secret_ttl?,
                 aws: aws?,
@@ -170,6 +175,58 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         parsed
     }
 
+    fn airbyte_api(&mut self) -> Option<Api> {
+        const TAGS: &str = "a comma-separated list of tags, none of them empty";
+        const MODE: &str = "`any` or `all`";
+        let is_agents = self.parsed(
+            "AIRBYTE_API",
+            Some("embedded"),
+            "`embedded` or `agents`",
+            |text| match text {
+                "embedded" => Ok(false),
+                "agents" => Ok(true),
+                _ => Err(()),
+            },
+        )?;
+        let mut setting = AgentsSettings {
+            reader: self,
+            is_agents,
+        };
+        let sources_bearer = setting.parsed(
+            "AIRBYTE_SOURCES_BEARER",
+            "scoped",
+            "`scoped` or `organization`",
+            |text| match text {
+                "scoped" => Ok(SourcesBearer::Scoped),
+                "organization" => Ok(SourcesBearer::Organization),
+                _ => Err(()),
+            },
+        );
+        let region_id = setting.parsed("AIRBYTE_REGION_ID", "", "a UUID", |text| {
+            optional(text, |text| Uuid::try_parse(text).map_err(drop))
+        });
+        let [source_tags, connection_tags] = ["SOURCE_TEMPLATE_TAGS", "CONNECTION_TEMPLATE_TAGS"]
+            .map(|name| setting.parsed(name, "", TAGS, tags));
+        let [source_mode, connection_mode] =
+            ["SOURCE_TEMPLATE_TAGS_MODE", "CONNECTION_TEMPLATE_TAGS_MODE"]
+                .map(|name| setting.parsed(name, "any", MODE, tags_mode));
+        if !is_agents {
+            return Some(Api::Embedded);
+        }
+        Some(Api::Agents(Agents {
+            sources_bearer: sources_bearer?,
+            region_id: region_id?,
+            source_template_tags: TemplateTags {
+                tags: source_tags?,
+                mode: source_mode?,
+            },
+            connection_template_tags: TemplateTags {
+                tags: connection_tags?,
+                mode: connection_mode?,
+            },
+        }))
+    }
+
     fn aws(&mut self) -> Option<AwsConfig> {
         let region = self
             .optional("AWS_REGION")
@@ -203,6 +260,58 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             session_token: self.optional("AWS_SESSION_TOKEN").map(SecretString::from),
             secrets_manager_endpoint: endpoint.map(|(_, value)| value),
         })
+    }
+}
+
+/// The settings of `AIRBYTE_API=agents`.
+struct AgentsSettings<'a, F> {
+    reader: &'a mut Reader<F>,
+    is_agents: bool,
+}
+
+impl<F: Fn(&str) -> Option<String>> AgentsSettings<'_, F> {
+    /// Parses a variable. With the other API, a value other than the default is an error, because it has no effect.
+    fn parsed<T>(
+        &mut self,
+        name: &str,
+        default: &str,
+        expected: &str,
+        parse: impl Fn(&str) -> Result<T, ()>,
+    ) -> Option<T> {
+        if self.is_agents {
+            return self.reader.parsed(name, Some(default), expected, parse);
+        }
+        if self
+            .reader
+            .optional(name)
+            .is_some_and(|value| value != default)
+        {
+            let error =
+                format!("{name} is not valid: it must be unset unless AIRBYTE_API is `agents`");
+            self.reader.errors.push(error);
+        }
+        None
+    }
+}
+
+/// Parses a value unless it is empty.
+fn optional<T>(text: &str, parse: impl Fn(&str) -> Result<T, ()>) -> Result<Option<T>, ()> {
+    (!text.is_empty()).then(|| parse(text)).transpose()
+}
+
+fn tags(text: &str) -> Result<Vec<String>, ()> {
+    let split = |text: &str| {
+        let tag = |tag: &str| (!tag.is_empty()).then(|| tag.to_owned()).ok_or(());
+        text.split(',').map(str::trim).map(tag).collect()
+    };
+    Ok(optional(text, split)?.unwrap_or_default())
+}
+
+fn tags_mode(text: &str) -> Result<TagsMode, ()> {
+    match text {
+        "any" => Ok(TagsMode::Any),
+        "all" => Ok(TagsMode::All),
+        _ => Err(()),
     }
 }
 
@@ -313,6 +422,8 @@ mod tests {
             ("AIRBYTE_API_URL", "https://canary:canary@example.com"),
             ("AIRBYTE_API_URL", "https://example.com?canary"),
             ("AIRBYTE_API_URL", "canary"),
+            ("AIRBYTE_API", "canary"),
+            ("AIRBYTE_API", "Agents"),
             ("EXTERNAL_USER_ID_CLAIM", "canary claim"),
             ("SECRET_TTL_SECONDS", "canary"),
             ("SECRET_TTL_SECONDS", "0"),
@@ -349,6 +460,77 @@ mod tests {
             );
         }
         assert!(read(&[("AIRBYTE_API_URL", "http://localhost.example.com")]).is_err());
+    }
+
+    #[test]
+    fn reads_settings_of_agents_api() {
+        let api = |changes: &[_]| read(changes).unwrap().airbyte_api;
+        let agents = ("AIRBYTE_API", "agents");
+        assert_eq!(api(&[]), Api::Embedded);
+        assert_eq!(api(&[agents]), Api::Agents(Agents::default()));
+        assert_eq!(
+            api(&[
+                agents,
+                ("AIRBYTE_SOURCES_BEARER", "organization"),
+                ("AIRBYTE_REGION_ID", "645a183f-b12b-4c6e-8ad3-99e165603450"),
+                ("SOURCE_TEMPLATE_TAGS", "crm, files"),
+                ("SOURCE_TEMPLATE_TAGS_MODE", "all"),
+                ("CONNECTION_TEMPLATE_TAGS", "daily"),
+            ]),
+            Api::Agents(Agents {
+                sources_bearer: SourcesBearer::Organization,
+                region_id: Uuid::try_parse("645a183f-b12b-4c6e-8ad3-99e165603450").ok(),
+                source_template_tags: TemplateTags {
+                    tags: vec!["crm".into(), "files".into()],
+                    mode: TagsMode::All,
+                },
+                connection_template_tags: TemplateTags {
+                    tags: vec!["daily".into()],
+                    mode: TagsMode::Any,
+                },
+            })
+        );
+    }
+
+    #[test]
+    fn rejects_invalid_settings_of_agents_api() {
+        for (name, value) in [
+            ("AIRBYTE_SOURCES_BEARER", "canary"),
+            ("AIRBYTE_REGION_ID", "canary"),
+            ("SOURCE_TEMPLATE_TAGS", "canary,,"),
+            ("CONNECTION_TEMPLATE_TAGS", ","),
+            ("SOURCE_TEMPLATE_TAGS_MODE", "canary"),
+            ("CONNECTION_TEMPLATE_TAGS_MODE", "canary"),
+        ] {
+            let error = read(&[("AIRBYTE_API", "agents"), (name, value)]);
+            let error = error.unwrap_err().to_string();
+            let expected = format!("{name} is not valid: it must be ");
+            assert!(error.starts_with(&expected), "{error}");
+            assert!(!error.contains("canary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn rejects_settings_of_agents_api_with_embedded_api() {
+        let defaults = [
+            ("AIRBYTE_SOURCES_BEARER", "scoped"),
+            ("SOURCE_TEMPLATE_TAGS", ""),
+            ("SOURCE_TEMPLATE_TAGS_MODE", "any"),
+        ];
+        assert_eq!(read(&defaults).unwrap().airbyte_api, Api::Embedded);
+        for (name, value) in [
+            ("AIRBYTE_SOURCES_BEARER", "organization"),
+            ("AIRBYTE_REGION_ID", "645a183f-b12b-4c6e-8ad3-99e165603450"),
+            ("SOURCE_TEMPLATE_TAGS", "crm"),
+            ("SOURCE_TEMPLATE_TAGS_MODE", "all"),
+            ("CONNECTION_TEMPLATE_TAGS", "daily"),
+            ("CONNECTION_TEMPLATE_TAGS_MODE", "all"),
+        ] {
+            assert_eq!(
+                read(&[(name, value)]).unwrap_err().to_string(),
+                format!("{name} is not valid: it must be unset unless AIRBYTE_API is `agents`")
+            );
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub struct Invocation {
     deadline: Instant,
     started: Instant,
     upstream: Cell<Upstream>,
+    waited: Cell<Duration>,
     secret_refresh_failed: Cell<bool>,
     user: Cell<Option<u32>>,
 }
@@ -69,6 +70,7 @@ impl Invocation {
             deadline: started + left,
             started,
             upstream: Cell::default(),
+            waited: Cell::new(Duration::ZERO),
             secret_refresh_failed: Cell::new(false),
             user: Cell::new(None),
         }
@@ -105,6 +107,17 @@ impl Invocation {
     #[must_use]
     pub fn upstream(&self) -> Upstream {
         self.upstream.get()
+    }
+
+    /// Records a wait between two requests to Airbyte.
+    pub fn record_wait(&self, wait: Duration) {
+        self.waited.set(self.waited.get() + wait);
+    }
+
+    /// Returns the time that the invocation has waited between requests to Airbyte.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.waited.get()
     }
 
     /// Records the user, as the ID for logs.

@@ -1,20 +1,17 @@
-//! User-scoped tokens from Airbyte, minted with the organization's credential.
-
-use uuid::Uuid;
+//! The calls with the organization's credential: mints of user-scoped tokens, and creates where Airbyte requires it.
 
 use crate::airbyte::token::{DecodeError, OpaqueToken, UnverifiedToken};
-use crate::airbyte::{Airbyte, AirbyteError, WidgetTokenRequest};
+use crate::airbyte::{Airbyte, AirbyteError, NewSource};
 use crate::credential::{CredentialError, CredentialStore};
 use crate::invocation::Invocation;
 use crate::request::caller::ExternalUserId;
 use crate::request::origin::Origin;
 
-/// Mints user-scoped tokens.
+/// Mints user-scoped tokens, and creates sources with the organization's credential.
 #[derive(Debug)]
 pub struct Minter {
     airbyte: Airbyte,
     credentials: CredentialStore,
-    organization_id: Uuid,
 }
 
 /// A token from Airbyte, and its contents.
@@ -26,14 +23,14 @@ pub struct MintedToken {
     pub decoded: UnverifiedToken,
 }
 
-/// An error returned by [`Minter::mint`].
+/// An error returned by [`Minter`].
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
     /// There is no usable credential.
     #[error("no usable credential")]
     Credential(#[from] CredentialError),
     /// The call failed. A 403 is about this user, not about the credential.
-    #[error("failed to mint")]
+    #[error("call to Airbyte failed")]
     Airbyte(#[from] AirbyteError),
     /// Airbyte returned a token that cannot be used.
     #[error("invalid token")]
@@ -53,13 +50,12 @@ impl MintError {
 }
 
 impl Minter {
-    /// Creates a minter for one Airbyte organization.
+    /// Creates a minter for the organization of `airbyte`.
     #[must_use]
-    pub fn new(airbyte: Airbyte, credentials: CredentialStore, organization_id: Uuid) -> Self {
+    pub fn new(airbyte: Airbyte, credentials: CredentialStore) -> Self {
         Self {
             airbyte,
             credentials,
-            organization_id,
         }
     }
 
@@ -77,17 +73,22 @@ impl Minter {
         origin: &Origin,
         invocation: &Invocation,
     ) -> Result<MintedToken, MintError> {
-        let request = WidgetTokenRequest {
-            external_user_id: user.as_str(),
-            organization_id: self.organization_id,
-            allowed_origin: origin.as_str(),
-        };
-        let mint = async |token: &_| self.airbyte.widget_token(token, &request, invocation).await;
+        let mint = async |token: &_| self.airbyte.mint(token, user, origin, invocation).await;
         let opaque: OpaqueToken = self
             .credentials
             .call::<_, MintError>(invocation, mint)
             .await?;
         let decoded = opaque.decode_unverified()?;
         Ok(MintedToken { opaque, decoded })
+    }
+
+    /// Creates a source with the organization's token instead of the user's, and returns Airbyte's response.
+    pub async fn create_source(
+        &self,
+        source: &NewSource<'_>,
+        invocation: &Invocation,
+    ) -> Result<String, MintError> {
+        let create = async |token: &_| self.airbyte.create_source(token, source, invocation).await;
+        self.credentials.call(invocation, create).await
     }
 }

@@ -2,6 +2,7 @@
 
 use shared::airbyte::AirbyteError;
 use shared::airbyte::rejection::Rejection;
+use shared::mint::MintError;
 use shared::outcome::ProblemType;
 use shared::problem::Problem;
 
@@ -17,6 +18,18 @@ pub enum CreateError {
     /// The call failed.
     #[error("failed to create")]
     Airbyte(#[source] AirbyteError),
+    /// There is no usable organization credential. Nothing was created.
+    #[error("no usable credential")]
+    Credential(#[source] MintError),
+}
+
+impl From<MintError> for CreateError {
+    fn from(error: MintError) -> Self {
+        match error {
+            MintError::Airbyte(error) => Self::Airbyte(error),
+            error => Self::Credential(error),
+        }
+    }
 }
 
 impl CreateError {
@@ -25,7 +38,7 @@ impl CreateError {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Airbyte(error) => error.status(),
-            Self::WorkspaceMismatch => None,
+            Self::WorkspaceMismatch | Self::Credential(_) => None,
         }
     }
 }
@@ -46,6 +59,7 @@ impl From<CreateError> for Problem {
                 ProblemType::Forbidden,
                 "`workspace_id` does not match the token's workspace. Omit it, or send the matching ID.",
             ),
+            CreateError::Credential(error) => error.into(),
             CreateError::Airbyte(error) => {
                 let cause = error.cause();
                 failed(error).with_cause(cause)

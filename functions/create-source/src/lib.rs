@@ -9,8 +9,8 @@ pub mod scoped_tokens;
 
 use lambda_http::http::StatusCode;
 use lambda_http::{Request, Response};
-use shared::airbyte::CreateSourceRequest;
 use shared::airbyte::token::UnverifiedToken;
+use shared::airbyte::{NewSource, SourcesBearer};
 use shared::app::App;
 use shared::invocation::Invocation;
 use shared::lambda::{Route, json_response};
@@ -53,7 +53,9 @@ pub async fn handle(
     let origin = config.allowed_origins.resolve(header_origin, None)?;
 
     let body = body::text(request, MAX_BODY_BYTES)?;
-    let request = SourceRequest::parse(body, &caller, &config.external_user_id_claim)?;
+    let optional_fields = state.app.airbyte.api().optional_source_fields();
+    let claim = &config.external_user_id_claim;
+    let request = SourceRequest::parse(body, &caller, claim, optional_fields)?;
     invocation.record_user(request.user.log_id(config.organization_id));
 
     let source = match &request.token {
@@ -134,15 +136,27 @@ impl State {
         if request.workspace_id.is_some_and(|id| id != workspace_id) {
             return Err(CreateError::WorkspaceMismatch);
         }
-        let wire = CreateSourceRequest {
+        let source = NewSource {
+            user: &request.user,
             workspace_id,
-            source_config_template_id: request.source_config_template_id,
-            connection_configuration: request.connection_configuration,
+            template_id: request.source_config_template_id,
+            configuration: request.connection_configuration,
+            credentials: request.credentials,
+            environment: request.environment,
+            name: request.name.as_deref(),
         };
-        self.app
-            .airbyte
-            .create_source(&unverified.scoped_token, &wire, invocation)
-            .await
-            .map_err(CreateError::Airbyte)
+        let App {
+            airbyte, minter, ..
+        } = &self.app;
+        match airbyte.api().sources_bearer() {
+            SourcesBearer::Scoped => airbyte
+                .create_source(&unverified.scoped_token, &source, invocation)
+                .await
+                .map_err(CreateError::Airbyte),
+            SourcesBearer::Organization => minter
+                .create_source(&source, invocation)
+                .await
+                .map_err(CreateError::from),
+        }
     }
 }

@@ -14,13 +14,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cpu_time::ThreadTime;
 use create_source::request::SourceRequest;
-use serde_json::json;
-use shared::airbyte::rejection::Rejection;
+use serde_json::{Value, json};
+use shared::airbyte::rejection::{ErrorBody, Rejection};
 use shared::airbyte::token::{self, decode_unverified};
+use shared::airbyte::{Api, NewSource};
 use shared::lambda::event;
+use shared::request::RequestError;
 use shared::request::body;
-use shared::request::caller::Caller;
+use shared::request::caller::{Caller, ExternalUserId};
 use shared::request::origin::{AllowedOrigins, Origin};
+use uuid::Uuid;
 
 const SIZE_FACTOR: usize = 8;
 
@@ -29,21 +32,26 @@ const MAX_TIME_FACTOR: u32 = 24;
 
 /// Compares the CPU time of `work` for an input of `length` bytes with that for an eighth of it.
 fn assert_linear<T>(case: &str, length: usize, input: impl Fn(usize) -> T, work: impl Fn(&T)) {
-    let time = |input: &T| {
-        let started = ThreadTime::now();
-        work(input);
-        started.elapsed()
-    };
     let (small, large) = (input(length / SIZE_FACTOR), input(length));
-    // The minimum, because everything else only adds to the time.
-    let small = (0..5).map(|_| time(&small)).min().unwrap_or_default();
+    let small = shortest_time(|| work(&small));
     // At least 200 µs, because the clock may be coarse.
     let limit = small.max(Duration::from_micros(200)) * MAX_TIME_FACTOR;
-    let is_linear = (0..3).any(|_| time(&large) <= limit);
+    let is_linear = (0..3).any(|_| time(|| work(&large)) <= limit);
     assert!(
         is_linear,
         "{case}: more than {limit:?} for {length} bytes, {small:?} for an eighth of them"
     );
+}
+
+fn time(work: impl Fn()) -> Duration {
+    let started = ThreadTime::now();
+    work();
+    started.elapsed()
+}
+
+/// Returns the minimum of several times, because everything but the work itself only adds to it.
+fn shortest_time(work: impl Fn()) -> Duration {
+    (0..5).map(|_| time(&work)).min().unwrap_or_default()
 }
 
 /// Repeats a string up to a length.
@@ -107,7 +115,7 @@ fn parses_bodies_in_linear_time() {
     let claims = HashMap::from([("sub".to_owned(), "alice".to_owned())]);
     let caller = Caller::Jwt(&claims);
     for (case, text) in cases {
-        let parse = |text: &String| drop(black_box(SourceRequest::parse(text, &caller, "sub")));
+        let parse = |text: &String| drop(black_box(parse_request(text, &caller)));
         assert_linear(case, BODY_BYTES, text, parse);
         let nested = |length| {
             format!(
@@ -124,49 +132,119 @@ fn parses_bodies_in_linear_time() {
     }
 }
 
+fn parse_request<'a>(
+    text: &'a str,
+    caller: &Caller<'_>,
+) -> Result<SourceRequest<'a>, RequestError> {
+    let api = Api::default();
+    SourceRequest::parse(text, caller, "sub", api.optional_source_fields())
+}
+
+/// The maximum length of a configuration whose rejection is compared with it.
+const CONFIGURATION_BYTES: usize = 60 * 1024;
+
+/// Returns what may be shown of a response to a create.
+fn rejection(configuration: &str, response: &str) -> Rejection {
+    let user = ExternalUserId::parse("alice").unwrap();
+    let source = NewSource {
+        user: &user,
+        workspace_id: Uuid::nil(),
+        template_id: Uuid::nil(),
+        configuration: Some(serde_json::from_str(configuration).unwrap()),
+        credentials: None,
+        environment: None,
+        name: None,
+    };
+    let body = ErrorBody::parse(response.as_bytes());
+    Api::default().rejection(&body, &source, &"token".into())
+}
+
 #[test]
 fn redacts_error_bodies_in_linear_time() {
     type Pair = fn(usize) -> (String, String);
-    let cases: [(&str, Pair); 5] = [
+    let cases: [(&str, Pair); 8] = [
         ("many values", |n| {
             let sent = format!("[{}0]", numbered("\"#\",", n));
-            (
-                sent,
-                json!({ "detail": "x".repeat(n), "title": "0".repeat(n) }).to_string(),
-            )
+            let body = json!({ "detail": "x".repeat(4 * n), "title": "0".repeat(4 * n) });
+            (sent, body.to_string())
         }),
         ("one value", |n| {
             let error = json!({ "loc": ["body", "x".repeat(50)], "msg": "a".repeat(n / 50) });
+            let sent = json!(["a".repeat(n) + "b"]);
             (
-                json!(["a".repeat(n) + "b"]).to_string(),
+                sent.to_string(),
                 json!({ "detail": vec![error; 50] }).to_string(),
             )
         }),
         ("short values", |n| {
+            let body = json!({ "detail": "a".repeat(4 * n) });
+            (format!("[{}0]", repeated("\"a\",", n)), body.to_string())
+        }),
+        ("encoded values", |n| {
+            let sent = format!("[{}0]", repeated("\"%25a&amp;b\\\\u0041\",", n));
+            (sent, json!({ "detail": "%2541".repeat(n) }).to_string())
+        }),
+        ("one encoded value", |n| {
+            let sent = json!(["%25a&amp;b\\u0041".repeat(n / 16)]);
             (
-                format!("[{}0]", repeated("\"a\",", n)),
-                json!({ "detail": "a".repeat(n) }).to_string(),
+                sent.to_string(),
+                json!({ "detail": "&amp;#65;".repeat(n) }).to_string(),
             )
         }),
         ("many errors", |n| {
             let error = json!({ "loc": ["body", 0], "msg": "bad" });
             (
                 "{\"a\":1}".to_owned(),
-                json!({ "detail": vec![error; n / 32] }).to_string(),
+                json!({ "detail": vec![error; n / 8] }).to_string(),
             )
         }),
-        ("one long path", |n| {
-            (
-                "{\"a\":1}".to_owned(),
-                json!({ "detail": [{ "loc": vec!["abc"; n / 6], "msg": "bad" }] }).to_string(),
-            )
+        ("long path", |n| {
+            let body = json!({ "detail": [{ "loc": vec!["abc"; n], "msg": "bad" }] });
+            ("{\"a\":1}".to_owned(), body.to_string())
+        }),
+        ("violations of a schema", |n| {
+            let body = json!({ "message": format!("Errors: {}", repeated("$.a.b: bad, ", 4 * n)) });
+            ("{\"a\":1}".to_owned(), body.to_string())
         }),
     ];
     for (case, pair) in cases {
-        assert_linear(case, BODY_BYTES, pair, |(sent, response)| {
-            let sent = serde_json::from_str(sent).unwrap();
-            black_box(Rejection::parse(response.as_bytes()).redact(sent, &"token".into()));
+        assert_linear(case, CONFIGURATION_BYTES, pair, |(sent, response)| {
+            black_box(rejection(sent, response));
         });
+    }
+}
+
+/// No deadline bounds the work after Airbyte's response.
+#[test]
+fn rejecting_takes_less_time_than_accepting() {
+    const MAX_BODY: usize = 1024 * 1024 - 200;
+    let body = |length: usize| {
+        let fields = numbered("\"key#\":\"value-#-%41\",", length);
+        format!("{{{fields}\"last\":1}}")
+    };
+    let claims = HashMap::from([("sub".to_owned(), "alice".to_owned())]);
+    let caller = Caller::Jwt(&claims);
+    let longest = body(MAX_BODY);
+    let request = format!(
+        "{{\"source_config_template_id\": \"6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e01\", \"connection_configuration\": {longest}}}"
+    );
+    let accepting = shortest_time(|| {
+        let request = black_box(parse_request(&request, &caller));
+        assert!(request.is_ok());
+    });
+    for configuration in [body(CONFIGURATION_BYTES), longest] {
+        // As FastAPI does, with the whole input.
+        let input: Value = serde_json::from_str(&configuration).unwrap();
+        let error = json!({"loc": ["body", "connection_configuration", "host"], "msg": "Field required", "input": input});
+        let response = json!({ "detail": [error] }).to_string();
+        let rejecting = shortest_time(|| {
+            black_box(rejection(&configuration, &response));
+        });
+        assert!(
+            rejecting < accepting * 2,
+            "{} bytes: {rejecting:?} to reject, {accepting:?} to accept the longest",
+            configuration.len()
+        );
     }
 }
 

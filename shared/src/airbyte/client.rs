@@ -1,36 +1,43 @@
 //! The client for Airbyte's API: its calls, each bounded by the invocation's deadline.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 use url::Url;
+use uuid::Uuid;
 
-use super::embedded::{
-    APPLICATION_TOKEN_PATH, ApplicationTokenRequest, CreateSourceRequest, SOURCES_PATH,
-    WIDGET_TOKEN_PATH, WidgetTokenRequest,
-};
+use super::api::Api;
 use super::error::{AirbyteError, ErrorResponse};
-use super::rejection::Rejection;
+use super::rejection::ErrorBody;
 use super::retry::{Attempts, RetryPolicy, parse_retry_after};
+use super::source::NewSource;
 use super::token::OpaqueToken;
 use crate::http_client::{self, ReadError};
 use crate::invocation::Invocation;
 use crate::json;
+use crate::request::caller::ExternalUserId;
+use crate::request::origin::Origin;
 
-/// A client for one Airbyte API.
+/// The path of the exchange of an application's ID and secret, the same in each generation of the API.
+const EXCHANGE_PATH: &str = "/api/v1/account/applications/token";
+
+/// A client for one organization in one Airbyte API.
 #[derive(Debug, Clone)]
 pub struct Airbyte {
     http: reqwest::Client,
-    application_token_url: Url,
-    widget_token_url: Url,
-    sources_url: Url,
+    api: Api,
+    organization_id: Uuid,
+    /// The headers of every call.
+    headers: HeaderMap,
+    exchange_url: Url,
+    mint_url: Url,
+    create_url: Url,
 }
 
 /// An organization token that an application's ID and secret were exchanged for.
@@ -43,51 +50,75 @@ pub struct ApplicationToken {
     pub expires_in: Option<Duration>,
 }
 
+/// The body of the exchange. JSON only, because Airbyte returns 401 to a form.
+#[derive(Serialize)]
+struct ExchangeBody<'a> {
+    client_id: &'a str,
+    client_secret: &'a str,
+}
+
 #[derive(Deserialize)]
-struct ApplicationTokenResponse {
+struct ExchangeResponse {
     access_token: String,
     expires_in: Option<f64>,
 }
 
 #[derive(Deserialize)]
-struct WidgetTokenResponse {
+struct MintResponse {
     token: String,
 }
 
 impl Airbyte {
     /// Creates a client for the API at `base`, which has no trailing slash.
     #[must_use]
-    pub fn new(http: reqwest::Client, base: &Url) -> Self {
+    pub fn new(http: reqwest::Client, base: &Url, organization_id: Uuid, api: Api) -> Self {
         let url = |path: &str| {
             let mut url = base.clone();
             url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
             url
         };
+        let json = HeaderValue::from_static("application/json");
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(ACCEPT, json.clone());
+        headers.insert(CONTENT_TYPE, json);
+        let organization = HeaderValue::try_from(organization_id.to_string()).ok();
+        if let (Some(name), Some(organization)) = (api.organization_header(), organization) {
+            headers.insert(name, organization);
+        }
         Self {
             http,
-            application_token_url: url(APPLICATION_TOKEN_PATH),
-            widget_token_url: url(WIDGET_TOKEN_PATH),
-            sources_url: url(SOURCES_PATH),
+            headers,
+            exchange_url: url(EXCHANGE_PATH),
+            mint_url: url(api.mint_path()),
+            create_url: url(api.create_path()),
+            organization_id,
+            api,
         }
+    }
+
+    /// The API that is called.
+    #[must_use]
+    pub fn api(&self) -> &Api {
+        &self.api
     }
 
     /// Exchanges an application's ID and secret for an organization token.
     pub async fn application_token(
         &self,
-        request: &ApplicationTokenRequest<'_>,
+        client_id: &SecretString,
+        client_secret: &SecretString,
         invocation: &Invocation,
     ) -> Result<ApplicationToken, AirbyteError> {
-        let body = self
-            .call(
-                &self.application_token_url,
-                None,
-                request,
-                RetryPolicy::Idempotent,
-                invocation,
-            )
+        let body = serde_json::to_vec(&ExchangeBody {
+            client_id: client_id.expose_secret(),
+            client_secret: client_secret.expose_secret(),
+        });
+        let policy = RetryPolicy::Idempotent;
+        let response = self
+            .call(&self.exchange_url, None, body, policy, invocation)
             .await?;
-        let response: ApplicationTokenResponse =
-            json::parse_object(&body).ok_or(AirbyteError::InvalidResponse)?;
+        let response: ExchangeResponse =
+            json::parse_object(&response).ok_or(AirbyteError::InvalidResponse)?;
         Ok(ApplicationToken {
             token: SecretString::from(response.access_token),
             expires_in: response
@@ -97,57 +128,60 @@ impl Airbyte {
     }
 
     /// Mints a token for one user's workspace, which Airbyte finds or creates.
-    pub async fn widget_token(
+    pub async fn mint(
         &self,
         organization_token: &SecretString,
-        request: &WidgetTokenRequest<'_>,
+        user: &ExternalUserId,
+        origin: &Origin,
         invocation: &Invocation,
     ) -> Result<OpaqueToken, AirbyteError> {
-        let body = self
-            .call(
-                &self.widget_token_url,
-                Some(organization_token),
-                request,
-                RetryPolicy::Idempotent,
-                invocation,
-            )
+        let body = self.api.mint_body(self.organization_id, user, origin);
+        let bearer = Some(organization_token);
+        let policy = RetryPolicy::Idempotent;
+        let response = self
+            .call(&self.mint_url, bearer, body, policy, invocation)
             .await?;
-        let response: WidgetTokenResponse =
-            json::parse_object(&body).ok_or(AirbyteError::InvalidResponse)?;
+        let response: MintResponse =
+            json::parse_object(&response).ok_or(AirbyteError::InvalidResponse)?;
         Ok(OpaqueToken::new(response.token))
     }
 
     /// Creates a source and returns Airbyte's response, a JSON object.
     ///
-    /// Airbyte has no idempotency key, so a request that may have been processed is not retried. The strings of an error
-    /// response are redacted: they contain neither the token nor a value of the configuration.
+    /// Airbyte has no idempotency key, so a request that may have been processed is not retried.
     pub async fn create_source(
         &self,
-        scoped_token: &SecretString,
-        request: &CreateSourceRequest<'_>,
+        bearer: &SecretString,
+        source: &NewSource<'_>,
         invocation: &Invocation,
     ) -> Result<String, AirbyteError> {
-        let body = self
-            .call(
-                &self.sources_url,
-                Some(scoped_token),
-                request,
-                RetryPolicy::NonIdempotent,
-                invocation,
-            )
+        let body = self.api.create_body(source);
+        let policy = RetryPolicy::NonIdempotent;
+        let response = self
+            .call(&self.create_url, Some(bearer), body, policy, invocation)
             .await
-            .map_err(|error| match error {
-                AirbyteError::Status(mut response) => {
-                    let configuration = request.connection_configuration;
-                    response.rejection = response.rejection.redact(configuration, scoped_token);
-                    AirbyteError::Status(response)
-                }
-                error => error,
-            })?;
-        let body = String::from_utf8(body.into()).map_err(|_| AirbyteError::InvalidResponse)?;
-        match serde_json::from_str::<&RawValue>(&body) {
-            Ok(json) if json.get().starts_with('{') => Ok(body),
+            .map_err(|error| self.show_rejection(error, source, bearer))?;
+        let response =
+            String::from_utf8(response.into()).map_err(|_| AirbyteError::InvalidResponse)?;
+        match serde_json::from_str::<&RawValue>(&response) {
+            Ok(json) if json.get().starts_with('{') => Ok(response),
             _ => Err(AirbyteError::InvalidResponse),
+        }
+    }
+
+    /// Adds what may be shown of the error response of a create.
+    fn show_rejection(
+        &self,
+        error: AirbyteError,
+        source: &NewSource<'_>,
+        bearer: &SecretString,
+    ) -> AirbyteError {
+        match error {
+            AirbyteError::Status(mut response) => {
+                response.rejection = self.api.rejection(&response.body, source, bearer);
+                AirbyteError::Status(response)
+            }
+            error => error,
         }
     }
 
@@ -156,20 +190,35 @@ impl Airbyte {
         &self,
         url: &Url,
         bearer: Option<&SecretString>,
-        body: &impl Serialize,
+        body: serde_json::Result<Vec<u8>>,
         policy: RetryPolicy,
         invocation: &Invocation,
     ) -> Result<Bytes, AirbyteError> {
-        let body =
-            Bytes::from(serde_json::to_vec(body).map_err(|_| AirbyteError::InvalidResponse)?);
-        let headers = headers(bearer).ok_or(AirbyteError::InvalidResponse)?;
+        let body = Bytes::from(body.map_err(|_| AirbyteError::InvalidResponse)?);
+        let headers = self.headers(bearer).ok_or(AirbyteError::InvalidResponse)?;
         let mut attempts = Attempts::new(policy);
         loop {
-            match self.send(url, &headers, &body, invocation).await {
+            let error = match self.send(url, &headers, &body, invocation).await {
                 Ok(body) => return Ok(body),
-                Err(error) => attempts.next(error, invocation).await?,
+                Err(error) => error,
+            };
+            if let Err(error) = attempts.next(error, invocation).await {
+                log(&error, url.path());
+                return Err(error);
             }
         }
+    }
+
+    /// Returns the headers of a call; `None` if the token is not a valid header value.
+    fn headers(&self, bearer: Option<&SecretString>) -> Option<HeaderMap> {
+        let mut headers = self.headers.clone();
+        if let Some(token) = bearer {
+            let value = format!("Bearer {}", token.expose_secret());
+            let mut value = HeaderValue::try_from(value).ok()?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        Some(headers)
     }
 
     /// Sends a request once.
@@ -201,15 +250,7 @@ impl Airbyte {
         })
         .await;
         invocation.record_upstream(started.elapsed(), status.map(|status| status.as_u16()));
-        let (retry_after, body) = match response.unwrap_or(Err(AirbyteError::Timeout)) {
-            Ok(response) => response,
-            Err(error) => {
-                if let AirbyteError::Tls(error) = &error {
-                    warn!(%error, "TLS handshake with Airbyte failed");
-                }
-                return Err(error);
-            }
-        };
+        let (retry_after, body) = response.unwrap_or(Err(AirbyteError::Timeout))?;
         let Some(status) = status.filter(|status| !status.is_success()) else {
             return body.map_err(|error| match error {
                 ReadError::ConnectionLost(error) => AirbyteError::ConnectionLost(error.into()),
@@ -217,47 +258,92 @@ impl Airbyte {
             });
         };
         // The status counts even if the body is not recognized, or incomplete.
-        let rejection = body.map(|body| Rejection::parse(&body)).unwrap_or_default();
-        Err(AirbyteError::Status(ErrorResponse {
-            status: status.as_u16(),
-            retry_after,
-            rejection,
-        }))
+        let body = body.map(|body| ErrorBody::parse(&body)).unwrap_or_default();
+        let response = ErrorResponse::new(status.as_u16(), retry_after, body);
+        Err(AirbyteError::Status(Box::new(response)))
     }
 }
 
-/// Returns the headers of a call; `None` if the token is not a valid header value.
-fn headers(bearer: Option<&SecretString>) -> Option<HeaderMap> {
-    const JSON: HeaderValue = HeaderValue::from_static("application/json");
-    let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(ACCEPT, JSON);
-    headers.insert(CONTENT_TYPE, JSON);
-    if let Some(token) = bearer {
-        let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()?;
-        value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
+/// Logs an error that the operator can fix.
+fn log(error: &AirbyteError, path: &str) {
+    /// What a create may not find although the endpoint exists.
+    const RESOURCES: [&str; 4] = ["template", "workspace", "connector", "source"];
+    match error {
+        AirbyteError::Tls(error) => warn!(%error, "TLS handshake with Airbyte failed"),
+        AirbyteError::Status(response) => {
+            let status = response.status;
+            let is_missing = match status {
+                300..=399 => true,
+                404 => !response.body.mentions(&RESOURCES),
+                _ => false,
+            };
+            if is_missing {
+                warn!(
+                    status,
+                    path, "no such endpoint at Airbyte: check AIRBYTE_API and AIRBYTE_API_URL"
+                );
+            }
+        }
+        _ => {}
     }
-    Some(headers)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::agents::Agents;
     use super::*;
+
+    fn airbyte(api: Api) -> Airbyte {
+        let base = Url::parse("https://proxy.example/airbyte").unwrap();
+        let http = http_client::build(None).unwrap();
+        Airbyte::new(http, &base, Uuid::from_u128(1), api)
+    }
 
     #[test]
     fn keeps_path_of_base_url() {
-        let base = Url::parse("https://proxy.example/airbyte").unwrap();
-        let airbyte = Airbyte::new(http_client::build(None).unwrap(), &base);
+        for (api, mint, create) in [
+            (
+                Api::Embedded,
+                "embedded/widget_token",
+                "integrations/sources/",
+            ),
+            (
+                Api::Agents(Agents::default()),
+                "account/applications/widget-token",
+                "integrations/connectors",
+            ),
+        ] {
+            let airbyte = airbyte(api);
+            let base = "https://proxy.example/airbyte/api/v1";
+            let exchange = format!("{base}/account/applications/token");
+            assert_eq!(airbyte.exchange_url.as_str(), exchange);
+            assert_eq!(airbyte.mint_url.as_str(), format!("{base}/{mint}"));
+            assert_eq!(airbyte.create_url.as_str(), format!("{base}/{create}"));
+        }
+    }
+
+    #[test]
+    fn every_call_to_agents_names_organization() {
+        let header = |api| {
+            let headers = airbyte(api).headers(None).unwrap();
+            let value = headers.get("x-organization-id");
+            value.map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(header(Api::Embedded), None);
         assert_eq!(
-            airbyte.sources_url.as_str(),
-            "https://proxy.example/airbyte/api/v1/integrations/sources/"
+            header(Api::Agents(Agents::default())).as_deref(),
+            Some("00000000-0000-0000-0000-000000000001")
         );
     }
 
     #[test]
     fn rejects_token_that_is_no_header_value() {
-        assert!(headers(Some(&SecretString::from("a\r\nb"))).is_none());
-        let headers = headers(Some(&SecretString::from("canary"))).unwrap();
+        let airbyte = airbyte(Api::Embedded);
+        let invalid = SecretString::from("a\r\nb");
+        assert!(airbyte.headers(Some(&invalid)).is_none());
+        let headers = airbyte
+            .headers(Some(&SecretString::from("canary")))
+            .unwrap();
         assert!(!format!("{headers:?}").contains("canary"));
     }
 }

@@ -1,72 +1,63 @@
-//! The API that Airbyte's "Authentication & Token Management" page documents: paths and bodies.
+//! The generation of the API that Airbyte's "Authentication & Token Management" page documents: paths, bodies, names.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-/// The path of the exchange of an application's ID and secret.
-pub(super) const APPLICATION_TOKEN_PATH: &str = "/api/v1/account/applications/token";
-/// The path of a mint.
-pub(super) const WIDGET_TOKEN_PATH: &str = "/api/v1/embedded/widget_token";
-/// The path of a create. The trailing slash belongs to it.
-pub(super) const SOURCES_PATH: &str = "/api/v1/integrations/sources/";
+use super::source::NewSource;
+use crate::request::caller::ExternalUserId;
+use crate::request::origin::Origin;
 
-/// The body of the exchange. JSON only, because Airbyte returns 401 to a form.
-#[derive(Serialize)]
-pub struct ApplicationTokenRequest<'a> {
-    /// The application's ID.
-    pub client_id: &'a str,
-    /// The application's secret.
-    pub client_secret: &'a str,
-}
+/// The path of a mint.
+pub(super) const MINT_PATH: &str = "/api/v1/embedded/widget_token";
+
+/// The path of a create. The trailing slash belongs to it.
+pub(super) const CREATE_PATH: &str = "/api/v1/integrations/sources/";
+
+/// The optional fields of `POST /sources` that a create accepts.
+pub(super) const OPTIONAL_FIELDS: &[&str] = &[];
+
+/// The fields of a create, each with its name in `POST /sources`.
+pub(super) const FIELDS: &[(&str, &str)] = &[
+    ("workspace_id", "workspace_id"),
+    ("source_config_template_id", "source_config_template_id"),
+    ("connection_configuration", "connection_configuration"),
+];
 
 /// The body of a mint.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct WidgetTokenRequest<'a> {
-    /// The user, as the organization knows them.
-    pub external_user_id: &'a str,
-    /// The Airbyte organization.
-    #[serde(serialize_with = "hyphenated")]
-    pub organization_id: Uuid,
-    /// The origin of the page that embeds the widget.
-    pub allowed_origin: &'a str,
+pub(super) struct MintBody<'a> {
+    external_user_id: &'a str,
+    organization_id: Uuid,
+    allowed_origin: &'a str,
+}
+
+impl<'a> MintBody<'a> {
+    pub(super) fn new(organization_id: Uuid, user: &'a ExternalUserId, origin: &'a Origin) -> Self {
+        Self {
+            external_user_id: user.as_str(),
+            organization_id,
+            allowed_origin: origin.as_str(),
+        }
+    }
 }
 
 /// The body of a create.
 #[derive(Serialize)]
-pub struct CreateSourceRequest<'a> {
-    /// The workspace to create the source in.
-    #[serde(serialize_with = "hyphenated")]
-    pub workspace_id: Uuid,
-    /// The template of the source.
-    #[serde(serialize_with = "hyphenated")]
-    pub source_config_template_id: Uuid,
-    /// The caller's JSON verbatim, because numbers would change if they were parsed and serialized.
-    pub connection_configuration: &'a RawValue,
+pub(super) struct CreateBody<'a> {
+    workspace_id: Uuid,
+    source_config_template_id: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection_configuration: Option<&'a RawValue>,
 }
 
-fn hyphenated<S: serde::Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn create_keeps_configuration_verbatim() {
-        let text = r#"{ "big":123456789012345678901234567890, "f": 1.0 }"#;
-        let request = CreateSourceRequest {
-            workspace_id: Uuid::from_u128(1),
-            source_config_template_id: Uuid::from_u128(2),
-            connection_configuration: serde_json::from_str(text).unwrap(),
-        };
-        assert_eq!(
-            serde_json::to_string(&request).unwrap(),
-            format!(
-                r#"{{"workspace_id":"00000000-0000-0000-0000-000000000001","source_config_template_id":"00000000-0000-0000-0000-000000000002","connection_configuration":{text}}}"#
-            )
-        );
+impl<'a> From<&NewSource<'a>> for CreateBody<'a> {
+    fn from(source: &NewSource<'a>) -> Self {
+        Self {
+            workspace_id: source.workspace_id,
+            source_config_template_id: source.template_id,
+            connection_configuration: source.configuration,
+        }
     }
 }

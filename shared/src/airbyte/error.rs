@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use super::rejection::Rejection;
+use super::rejection::{ErrorBody, Rejection};
 
 /// The error of a library, as the source of an [`AirbyteError`].
 type Source = Box<dyn Error + Send + Sync>;
@@ -29,7 +29,7 @@ pub enum AirbyteError {
     Timeout,
     /// Airbyte returned a status other than 2xx.
     #[error("status {}", .0.status)]
-    Status(ErrorResponse),
+    Status(Box<ErrorResponse>),
     /// Airbyte returned 2xx, but not what it documents. The request was processed.
     #[error("invalid response")]
     InvalidResponse,
@@ -42,15 +42,27 @@ pub struct ErrorResponse {
     pub status: u16,
     /// How long Airbyte asks to wait (RFC 9110, section 10.2.3).
     pub retry_after: Option<Duration>,
-    /// The recognized parts of the body.
+    /// What may be shown to the caller. Only a failed create has any.
     pub rejection: Rejection,
+    /// The body.
+    pub(super) body: ErrorBody,
 }
 
 impl ErrorResponse {
+    /// Creates a response whose body is not shown yet.
+    pub(super) fn new(status: u16, retry_after: Option<Duration>, body: ErrorBody) -> Self {
+        Self {
+            status,
+            retry_after,
+            rejection: Rejection::default(),
+            body,
+        }
+    }
+
     /// Whether the body has one of the shapes of Airbyte's errors. If not, the response may be of a proxy or a firewall.
     #[must_use]
     pub fn is_airbytes(&self) -> bool {
-        self.rejection != Rejection::default()
+        !self.body.is_empty()
     }
 }
 
@@ -85,15 +97,7 @@ impl AirbyteError {
         match self {
             Self::Status(response) => match response.status {
                 401 | 403 => true,
-                400 => {
-                    let Rejection { message, errors } = &response.rejection;
-                    let details = errors.as_slice().iter().map(|error| &*error.detail);
-                    message
-                        .as_deref()
-                        .into_iter()
-                        .chain(details)
-                        .any(|text| text.to_lowercase().contains("client"))
-                }
+                400 => response.body.mentions(&["client"]),
                 _ => false,
             },
             _ => false,

@@ -14,6 +14,10 @@ const MAX_ATTEMPTS: u32 = 3;
 /// The upper bound of the first wait, which is random (full jitter). It doubles with each further one.
 const INITIAL_BACKOFF: Duration = Duration::from_millis(100);
 
+/// The maximum time that one invocation waits, for all of its calls together. Lambda bills waiting, and an instance that
+/// waits serves no other request.
+const MAX_TOTAL_WAIT: Duration = Duration::from_secs(2);
+
 /// The minimum time that must be left after a wait, so that the retry can succeed.
 const MIN_TIME_FOR_RETRY: Duration = Duration::from_millis(250);
 
@@ -62,8 +66,8 @@ impl Attempts {
         }
     }
 
-    /// Waits before the next attempt: as long as Airbyte asks, or else for the backoff. Returns an error that cannot be
-    /// retried, or not in the time that is left, at once.
+    /// Waits before the next attempt: as long as Airbyte asks, or else for the backoff. Returns at once an error that cannot
+    /// be retried, or not after an acceptable wait.
     pub(super) async fn next(
         &mut self,
         error: AirbyteError,
@@ -74,10 +78,12 @@ impl Attempts {
             .unwrap_or_else(|| self.backoff.mul_f64(fastrand::f64()));
         if self.count == MAX_ATTEMPTS
             || !self.policy.is_retryable(&error)
+            || invocation.waited().saturating_add(wait) > MAX_TOTAL_WAIT
             || wait + MIN_TIME_FOR_RETRY > invocation.time_left()
         {
             return Err(error);
         }
+        invocation.record_wait(wait);
         sleep(wait).await;
         self.count += 1;
         self.backoff *= 2;
@@ -98,7 +104,7 @@ pub(super) fn parse_retry_after(headers: &HeaderMap, now: SystemTime) -> Option<
 #[cfg(test)]
 mod tests {
     use super::super::error::ErrorResponse;
-    use super::super::rejection::Rejection;
+    use super::super::rejection::ErrorBody;
     use super::*;
     use http::HeaderValue;
 
@@ -124,11 +130,60 @@ mod tests {
     }
 
     fn status(status: u16) -> AirbyteError {
-        AirbyteError::Status(ErrorResponse {
-            status,
-            retry_after: None,
-            rejection: Rejection::default(),
-        })
+        let response = ErrorResponse::new(status, None, ErrorBody::default());
+        AirbyteError::Status(Box::new(response))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_two_seconds_per_invocation_at_most() {
+        let limited = |retry_after: f64| {
+            let retry_after = Some(Duration::from_secs_f64(retry_after));
+            let response = ErrorResponse::new(429, retry_after, ErrorBody::default());
+            AirbyteError::Status(Box::new(response))
+        };
+        for (name, waits, expected) in [
+            ("one wait", vec![vec![2.0]], vec![true]),
+            ("too long", vec![vec![2.1]], vec![false]),
+            ("hours", vec![vec![12.0 * 3600.0]], vec![false]),
+            ("two of one call", vec![vec![1.2, 0.7]], vec![true, true]),
+            (
+                "two of one call, too long",
+                vec![vec![1.2, 1.2]],
+                vec![true, false],
+            ),
+            (
+                "of two calls",
+                vec![vec![1.2], vec![1.2]],
+                vec![true, false],
+            ),
+            (
+                "too many attempts",
+                vec![vec![0.1, 0.1, 0.1]],
+                vec![true, true, false],
+            ),
+        ] {
+            let invocation = Invocation::for_init(Duration::from_secs(25));
+            let started = tokio::time::Instant::now();
+            let mut retried = Vec::new();
+            for call in waits {
+                let mut attempts = Attempts::new(RetryPolicy::NonIdempotent);
+                for wait in call {
+                    retried.push(attempts.next(limited(wait), &invocation).await.is_ok());
+                }
+            }
+            assert_eq!(retried, expected, "{name}");
+            assert!(started.elapsed() <= MAX_TOTAL_WAIT, "{name}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn does_not_wait_beyond_deadline() {
+        let invocation = Invocation::for_init(Duration::from_millis(300));
+        let mut attempts = Attempts::new(RetryPolicy::Idempotent);
+        let response =
+            ErrorResponse::new(503, Some(Duration::from_millis(60)), ErrorBody::default());
+        let error = AirbyteError::Status(Box::new(response));
+        assert!(attempts.next(error, &invocation).await.is_err());
     }
 
     #[test]

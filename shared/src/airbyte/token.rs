@@ -54,16 +54,23 @@ impl fmt::Debug for OpaqueToken {
 }
 
 /// The contents of an opaque token, none of them verified: only Airbyte can check the signature.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct UnverifiedToken {
     /// The JWT for calls to Airbyte's API on behalf of this one user.
     pub scoped_token: SecretString,
     /// The page that the Embedded Widget shows in its frame.
     pub widget_url: String,
-    /// The user's own workspace, from the claim `io.airbyte.auth.workspace_scope`.
+    /// The user's own workspace, from the claim `io.airbyte.auth.workspace_scope`, or else from the query of the widget's
+    /// URL. If both are present, they are equal.
     pub workspace_id: Uuid,
     /// When the scoped token expires, from the claim `exp` (RFC 7519, section 4.1.4), in whole seconds.
     pub expires_at: OffsetDateTime,
+}
+
+impl fmt::Debug for UnverifiedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UnverifiedToken(…)")
+    }
 }
 
 impl UnverifiedToken {
@@ -102,10 +109,12 @@ pub enum DecodeError {
     PayloadNotBase64,
     #[error("payload of the JWT is not a JSON object")]
     PayloadNotJson,
-    #[error("JWT has no workspace in `io.airbyte.auth.workspace_scope`")]
+    #[error("neither the JWT nor `widgetUrl` has a workspace")]
     NoWorkspace,
-    #[error("workspace of the JWT is not a UUID")]
+    #[error("workspace is not a UUID")]
     InvalidWorkspace,
+    #[error("JWT and `widgetUrl` have different workspaces")]
+    WorkspaceMismatch,
     #[error("JWT has no expiry (`exp`)")]
     NoExpiry,
     #[error("expiry of the JWT (`exp`) is not a valid time")]
@@ -118,7 +127,9 @@ impl DecodeError {
     pub fn cause(self) -> &'static str {
         match self {
             Self::NoExpiry | Self::InvalidExpiry => "token_without_expiry",
-            Self::NoWorkspace | Self::InvalidWorkspace => "token_without_workspace",
+            Self::NoWorkspace | Self::InvalidWorkspace | Self::WorkspaceMismatch => {
+                "token_without_workspace"
+            }
             _ => "invalid_token",
         }
     }
@@ -147,14 +158,13 @@ pub fn decode_unverified(opaque: &str) -> Result<UnverifiedToken, DecodeError> {
     let jwt = inner.token.ok_or(DecodeError::NoScopedToken)?;
     let jwt = string(jwt).ok_or(DecodeError::ScopedTokenNotAString)?;
     let widget_url = inner.widget_url.ok_or(DecodeError::NoWidgetUrl)?;
-    let widget_url = string(widget_url)
-        .filter(|text| is_web_url(text))
-        .ok_or(DecodeError::InvalidWidgetUrl)?;
+    let widget_url = string(widget_url).ok_or(DecodeError::InvalidWidgetUrl)?;
+    let parsed_widget_url = web_url(&widget_url).ok_or(DecodeError::InvalidWidgetUrl)?;
     let claims = unverified_payload(&jwt)?;
     let claims: Claims = parse_object(&claims).ok_or(DecodeError::PayloadNotJson)?;
     let expiry = claims.exp.ok_or(DecodeError::NoExpiry)?;
     Ok(UnverifiedToken {
-        workspace_id: workspace(claims.workspace_scope)?,
+        workspace_id: workspace_id(claims.workspace_scope.as_ref(), &parsed_widget_url)?,
         expires_at: numeric_date(&expiry).ok_or(DecodeError::InvalidExpiry)?,
         scoped_token: SecretString::from(jwt),
         widget_url,
@@ -204,13 +214,27 @@ fn unverified_payload(jwt: &str) -> Result<Vec<u8>, DecodeError> {
     decode_base64(payload).ok_or(DecodeError::PayloadNotBase64)
 }
 
-fn workspace(scope: Option<Value>) -> Result<Uuid, DecodeError> {
-    let Some(Value::Object(mut scope)) = scope else {
-        return Err(DecodeError::NoWorkspace);
+/// Returns the workspace of the claim, or else of the widget's URL.
+fn workspace_id(scope: Option<&Value>, widget_url: &Url) -> Result<Uuid, DecodeError> {
+    const NAME: &str = "workspaceId";
+    let claim = scope.and_then(|scope| scope.get(NAME));
+    let claim = claim.filter(|id| !id.is_null()).map(|id| {
+        id.as_str()
+            .and_then(|id| Uuid::try_parse(id).ok())
+            .ok_or(DecodeError::InvalidWorkspace)
+    });
+    let mut query = widget_url
+        .query_pairs()
+        .filter(|(name, value)| name == NAME && !value.is_empty())
+        .map(|(_, value)| Uuid::try_parse(&value).map_err(|_| DecodeError::InvalidWorkspace));
+    let id = match claim.or_else(|| query.next()) {
+        Some(id) => id?,
+        None => return Err(DecodeError::NoWorkspace),
     };
-    let id = scope.remove("workspaceId").filter(|id| !id.is_null());
-    let id = string(id.ok_or(DecodeError::NoWorkspace)?).ok_or(DecodeError::InvalidWorkspace)?;
-    Uuid::try_parse(&id).map_err(|_| DecodeError::InvalidWorkspace)
+    if query.any(|other| other != Ok(id)) {
+        return Err(DecodeError::WorkspaceMismatch);
+    }
+    Ok(id)
 }
 
 /// Parses a NumericDate (RFC 7519): seconds since 1970, possibly with a fraction, which is cut off. `None` for a year that
@@ -236,9 +260,10 @@ fn string(json: Value) -> Option<String> {
     }
 }
 
-/// Whether a URL may be loaded into the widget's frame, which excludes `javascript:` and the like.
-fn is_web_url(text: &str) -> bool {
-    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
+/// Parses a URL that may be loaded into the widget's frame, which excludes `javascript:` and the like.
+fn web_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    (matches!(url.scheme(), "https" | "http") && url.has_host()).then_some(url)
 }
 
 /// Decodes either alphabet of RFC 4648 (sections 4 and 5), padded or not. The alphabets may not be mixed.
@@ -434,27 +459,27 @@ mod tests {
             ),
             (
                 without(SCOPE),
-                "JWT has no workspace in `io.airbyte.auth.workspace_scope`",
+                "neither the JWT nor `widgetUrl` has a workspace",
             ),
             (
                 with(SCOPE, json!("text")),
-                "JWT has no workspace in `io.airbyte.auth.workspace_scope`",
+                "neither the JWT nor `widgetUrl` has a workspace",
             ),
             (
                 with(SCOPE, json!(["fba81218-3467-4588-a8d5-a8396cde6c03"])),
-                "JWT has no workspace in `io.airbyte.auth.workspace_scope`",
+                "neither the JWT nor `widgetUrl` has a workspace",
             ),
             (
                 with(SCOPE, json!({})),
-                "JWT has no workspace in `io.airbyte.auth.workspace_scope`",
+                "neither the JWT nor `widgetUrl` has a workspace",
             ),
             (
                 with(SCOPE, json!({"workspaceId": "w"})),
-                "workspace of the JWT is not a UUID",
+                "workspace is not a UUID",
             ),
             (
                 with(SCOPE, json!({"workspaceId": 1})),
-                "workspace of the JWT is not a UUID",
+                "workspace is not a UUID",
             ),
             (without("exp"), "JWT has no expiry (`exp`)"),
             (
@@ -481,6 +506,49 @@ mod tests {
                 message,
                 "of {token}"
             );
+        }
+    }
+
+    #[test]
+    fn takes_workspace_from_claim_or_else_from_widget_url() {
+        const ID: &str = "fba81218-3467-4588-a8d5-a8396cde6c03";
+        const OTHER: &str = "00000000-0000-0000-0000-000000000001";
+        let valid = Ok(ID.to_owned());
+        let mismatch = Err(DecodeError::WorkspaceMismatch);
+        for (name, claim, query, expected) in [
+            ("claim only", json!(ID), "", valid.clone()),
+            ("query only", json!(null), ID, valid.clone()),
+            ("equal", json!(ID), ID, valid.clone()),
+            ("equal, upper case", json!(ID), &ID.to_uppercase(), valid),
+            ("different", json!(ID), OTHER, mismatch.clone()),
+            ("query is not a UUID", json!(ID), "w", mismatch.clone()),
+            (
+                "different in query",
+                json!(null),
+                &format!("{ID}&workspaceId={OTHER}"),
+                mismatch,
+            ),
+            ("neither", json!(null), "", Err(DecodeError::NoWorkspace)),
+            (
+                "claim is not a UUID",
+                json!("w"),
+                ID,
+                Err(DecodeError::InvalidWorkspace),
+            ),
+            (
+                "query alone is not a UUID",
+                json!(null),
+                "w",
+                Err(DecodeError::InvalidWorkspace),
+            ),
+        ] {
+            let mut claims = claims();
+            claims["io.airbyte.auth.workspace_scope"]["workspaceId"] = claim;
+            let url = format!("https://app.airbyte.ai/any/widget?a=b&workspaceId={query}");
+            let token =
+                decode_unverified(&opaque(&json!({"token": jwt(&claims), "widgetUrl": url})));
+            let workspace = token.map(|token| token.workspace_id.to_string());
+            assert_eq!(workspace, expected, "{name}");
         }
     }
 

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ use super::backoff::Backoff;
 use super::lifetime::Lifetime;
 use super::secret::Credential;
 use super::secrets_manager::{SecretError, SecretsManager};
-use crate::airbyte::{Airbyte, AirbyteError, ApplicationTokenRequest};
+use crate::airbyte::{Airbyte, AirbyteError};
 use crate::invocation::Invocation;
 
 /// The timeout of a read of the secret while a value is cached.
@@ -310,12 +310,11 @@ impl CredentialStore {
         client_secret: &SecretString,
         invocation: &Invocation,
     ) -> Result<(SecretString, Lifetime), AirbyteError> {
-        let request = ApplicationTokenRequest {
-            client_id: client_id.expose_secret(),
-            client_secret: client_secret.expose_secret(),
-        };
         let now = OffsetDateTime::now_utc();
-        let response = self.airbyte.application_token(&request, invocation).await?;
+        let response = self
+            .airbyte
+            .application_token(client_id, client_secret, invocation)
+            .await?;
         let lifetime = Lifetime::new(&response.token, response.expires_in, now)
             .ok_or(AirbyteError::InvalidResponse)?;
         Ok((response.token, lifetime))

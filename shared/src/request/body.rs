@@ -158,6 +158,13 @@ impl<'a> JsonObject<'a> {
         None
     }
 
+    /// Rejects a field that this deployment does not support.
+    pub fn reject_unsupported(&mut self, key: &'static str, detail: &'static str) {
+        if self.take(key).is_some() {
+            self.reject(key, detail);
+        }
+    }
+
     /// Takes the `externalUserId` and returns the user that `caller` acts for. `claim` is the JWT claim with the user's
     /// ID. An invalid `externalUserId` is also one of the field errors.
     pub fn external_user_id(
