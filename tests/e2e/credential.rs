@@ -235,22 +235,31 @@ async fn env_with_short_application_tokens() -> TestEnv {
 
 #[tokio::test]
 async fn rereads_secret_when_exchange_is_rejected() {
-    let env = env_with_short_application_tokens().await;
-    let function = env.mint_token().await;
-    mint(&function).await;
-    env.airbyte
-        .set_applications(vec![application("new-secret")]);
-    let new_secret = Secret::application_value("new-secret");
-    env.secret.put(&new_secret).await;
+    for (name, fault, status) in [
+        ("401", None, 401),
+        ("invalid client", Some(ErrorShape::InvalidClient), 400),
+    ] {
+        let _case = case(name);
+        let env = env_with_short_application_tokens().await;
+        let function = env.mint_token().await;
+        mint(&function).await;
+        env.airbyte
+            .set_applications(vec![application("new-secret")]);
+        if let Some(shape) = fault {
+            env.inject_times(1, Route::ApplicationToken, shape.into());
+        }
+        let new_secret = Secret::application_value("new-secret");
+        env.secret.put(&new_secret).await;
 
-    // The cached token is used until it expires. Then the old secret is rejected, and the new one is read.
-    mint_until_exchanges(&env, &function, 3).await;
-    let statuses: Vec<_> = env
-        .requests(Route::ApplicationToken)
-        .iter()
-        .map(|request| request.status)
-        .collect();
-    assert_eq!(statuses, [Some(200), Some(401), Some(200)]);
+        // The cached token is used until it expires. Then the old secret is rejected, and the new one is read.
+        mint_until_exchanges(&env, &function, 3).await;
+        let statuses: Vec<_> = env
+            .requests(Route::ApplicationToken)
+            .iter()
+            .map(|request| request.status)
+            .collect();
+        assert_eq!(statuses, [Some(200), Some(status), Some(200)]);
+    }
 }
 
 /// Mints tokens until the application was exchanged `count` times.
@@ -417,22 +426,6 @@ async fn rejects_application_after_one_reread() {
         assert_eq!(env.secrets_manager.reads(), 2);
         assert_eq!(env.routes(), [Route::WidgetToken, Route::ApplicationToken]);
     }
-}
-
-#[tokio::test]
-async fn rereads_secret_when_client_is_invalid() {
-    let env = TestEnv::with_application().await;
-    let function = env.mint_token().await;
-    mint(&function).await;
-    env.airbyte.revoke_application_tokens();
-    env.inject_times(1, Route::ApplicationToken, ErrorShape::InvalidClient.into());
-    env.secret
-        .put(&Secret::application_value("new-secret"))
-        .await;
-    env.airbyte
-        .set_applications(vec![application("new-secret")]);
-
-    mint(&function).await;
 }
 
 /// A user whom Airbyte denies a token.
