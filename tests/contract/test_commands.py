@@ -273,13 +273,16 @@ def test_cargo_lambda_command_exists(command):
 
 @commands(MAKE)
 def test_make_target_and_variables_exist(command):
-    variables, target = re.fullmatch(rf"((?:{ASSIGNMENT})*)make (\S+)", command.text).groups()
-    assert run(f"{variables} make --dry-run --always-make {target}")
+    before, target, after = re.fullmatch(rf"((?:{ASSIGNMENT})*)make (\S+)((?: [A-Z_]+=\S+)*)", command.text).groups()
+    assert run(f"{before} make --dry-run --always-make {target}{after}")
     assert re.search(rf"^make {target} +\S", run("make help"), re.MULTILINE), "not in make help"
     readers = {"smoke": "scripts/smoke.py"}
     known = (REPOSITORY / readers.get(target, "local/local-stack/src/stack/settings.rs")).read_text(encoding="utf-8")
-    for variable in re.findall(r"([A-Z_]+)=", variables):
+    for variable in re.findall(r"([A-Z_]+)=", before):
         assert f'"{variable}"' in known
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    for variable in re.findall(r"([A-Z_]+)=", after):
+        assert f"$({variable})" in makefile
 
 
 def test_make_dev_starts_the_tested_stack():

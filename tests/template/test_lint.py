@@ -166,9 +166,8 @@ def variants(template: dict) -> list[tuple[str, dict]]:
             distinct = {}
             for indexes in itertools.product((0, 1), repeat=len(conditions)):
                 row = dict(zip(conditions, indexes))
-                applicable = copy.copy(stack)
-                applicable._parameters = stack._parameter_values(EVERYTHING | parameters(row) | deployment)
-                if applicable._holds(resource.get("Condition")):
+                applicable = with_parameters(stack, EVERYTHING | parameters(row) | deployment)
+                if applicable.holds(resource.get("Condition")):
                     variant = applied(applicable, {name: resource})[name]
                     distinct[json.dumps(variant)] = variant
             found += [(name, variant) for variant in distinct.values()]

@@ -104,6 +104,11 @@ def test_only_its_route_invokes_a_function(stack):
     }
 
 
+def test_permission_precedes_integration(stack):
+    for name in FUNCTIONS:
+        assert stack.resources[f"{name}Integration"]["DependsOn"] == f"{name}Permission"
+
+
 def test_creates_no_other_event_sources(stack):
     event_sources = {"AWS::Lambda::Url", "AWS::Lambda::EventSourceMapping", "AWS::Events::Rule"}
     assert event_sources.isdisjoint(resource["Type"] for resource in stack.resources.values())
