@@ -143,7 +143,7 @@ def main() -> None:
     session, identity = session_of(deploy)
     facts = {
         "stack_name": deploy.get("stack_name"),
-        "region": session.region_name if session else deploy.get("region"),
+        "region": session.region_name if session else deploy.get("region") or os.environ.get("AWS_DEFAULT_REGION"),
         "identity": identity,
         "configured": configured,
         "declared": {name: str(p["Default"]) if "Default" in p else None for name, p in declared.items()},
