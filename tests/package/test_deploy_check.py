@@ -278,6 +278,26 @@ def test_make_runs_it(deployment):
     assert run.stdout.endswith("Some checks failed; see above.\n")
 
 
+def test_make_deploys_what_was_checked():
+    """With the same overrides for the build and the deployment, so that they have the same architecture."""
+    run = subprocess.run(
+        ["make", "--dry-run", "deploy"], cwd=REPOSITORY, env=clean_environment(), capture_output=True, text=True, check=True
+    )
+    [check, build, deploy] = [line for line in run.stdout.splitlines() if "overrides" in line]
+    assert "--package deploy-check" in check and check.endswith(" --overrides .aws-sam/overrides.yaml")
+    assert "sam build" in build and build.endswith(" --parameter-overrides file://.aws-sam/overrides.yaml")
+    assert "sam deploy" in deploy and deploy.endswith(" --parameter-overrides file://.aws-sam/overrides.yaml")
+
+
+def test_value_that_the_sam_cli_rejects_is_reported(deployment):
+    deployment.overrides = ["DomainName="]
+
+    code, _, output = deployment.check()
+
+    assert code == 1
+    assert "DomainName= is not a valid format" in output
+
+
 def test_reports_unreadable_configuration_file(deployment, tmp_path):
     broken = tmp_path / "broken.toml"
     broken.write_text("[default")
