@@ -65,9 +65,15 @@ deploy-check: ## check that everything needed for a deployment is configured
 	@scripts/setup deploy
 	cargo run --locked --package deploy-check -- --config-env $(CONFIG_ENV)
 
-deploy: deploy-check ## check, build and deploy, with the parameters in samconfig.toml
-	$(with_dev_tools) .venv/test/bin/sam build --config-env $(CONFIG_ENV)
-	.venv/test/bin/sam deploy --config-env $(CONFIG_ENV)
+# The overrides are the parameters in samconfig.toml and the architecture: build and deployment would differ if the stack
+# has another architecture than the template's default.
+overrides = .aws-sam/overrides.yaml
+
+deploy: ## check, build and deploy, with the parameters in samconfig.toml
+	@scripts/setup deploy
+	cargo run --locked --package deploy-check -- --config-env $(CONFIG_ENV) --overrides $(overrides)
+	$(with_dev_tools) .venv/test/bin/sam build --config-env $(CONFIG_ENV) --parameter-overrides file://$(overrides)
+	.venv/test/bin/sam deploy --config-env $(CONFIG_ENV) --parameter-overrides file://$(overrides)
 
 # The variables reach the program through the environment.
 smoke: ## test a deployed API: make smoke API_URL=… ORIGIN=… [ACCESS_TOKEN=…]

@@ -136,14 +136,16 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*")
     arguments = parser.parse_args()
 
-    file = arguments.config_file.absolute()
-    deploy = options(file, arguments.config_env, "deploy")
+    try:
+        deploy = options(arguments.config_file.absolute(), arguments.config_env, "deploy")
+        configured = overrides(deploy.get("parameter_overrides")) | overrides(arguments.overrides)
+    except (click.BadParameter, SamConfigFileReadException, SamConfigVersionException) as error:
+        sys.exit(f"{arguments.config_file}: {error}")
     declared = get_template_parameters(arguments.template)
-    configured = overrides(deploy.get("parameter_overrides")) | overrides(arguments.overrides)
     session, identity = session_of(deploy)
     facts = {
         "stack_name": deploy.get("stack_name"),
-        "region": session.region_name if session else deploy.get("region"),
+        "region": session.region_name if session else deploy.get("region") or os.environ.get("AWS_DEFAULT_REGION"),
         "identity": identity,
         "configured": configured,
         "declared": {name: str(p["Default"]) if "Default" in p else None for name, p in declared.items()},
@@ -163,7 +165,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (click.BadParameter, SamConfigFileReadException, SamConfigVersionException) as error:
-        sys.exit(f"{sys.argv[-3] if len(sys.argv) > 3 else ''}: {error}")
+    main()

@@ -278,6 +278,26 @@ def test_make_runs_it(deployment):
     assert run.stdout.endswith("Some checks failed; see above.\n")
 
 
+def test_make_deploys_what_was_checked():
+    """With the same overrides for the build and the deployment, so that they have the same architecture."""
+    run = subprocess.run(
+        ["make", "--dry-run", "deploy"], cwd=REPOSITORY, env=clean_environment(), capture_output=True, text=True, check=True
+    )
+    [check, build, deploy] = [line for line in run.stdout.splitlines() if "overrides" in line]
+    assert "--package deploy-check" in check and check.endswith(" --overrides .aws-sam/overrides.yaml")
+    assert "sam build" in build and build.endswith(" --parameter-overrides file://.aws-sam/overrides.yaml")
+    assert "sam deploy" in deploy and deploy.endswith(" --parameter-overrides file://.aws-sam/overrides.yaml")
+
+
+def test_value_that_the_sam_cli_rejects_is_reported(deployment):
+    deployment.overrides = ["DomainName="]
+
+    code, _, output = deployment.check()
+
+    assert code == 1
+    assert "DomainName= is not a valid format" in output
+
+
 def test_reports_unreadable_configuration_file(deployment, tmp_path):
     broken = tmp_path / "broken.toml"
     broken.write_text("[default")
@@ -519,7 +539,7 @@ def test_secret_without_value_fails(deployment):
     deployment.parameters["OrganizationTokenSecretArn"] = arn
 
     deployment.expect_failure(
-        "secret value", "has no value yet", f"store one: `aws secretsmanager put-secret-value --secret-id {arn}"
+        "secret value", "the secret has no current value", f"store one: `aws secretsmanager put-secret-value --secret-id {arn}"
     )
 
 
@@ -534,7 +554,7 @@ def test_binary_secret_fails(deployment):
 def test_malformed_secret_fails(deployment, secret):
     deployment.store(secret)
 
-    deployment.expect_failure("secret value", "organization token", "store a value in one of the formats")
+    deployment.expect_failure("secret value", "the secret's value is malformed", "store a value in one of the formats")
 
 
 def test_secret_that_deployer_may_not_see_is_skipped(deployment):
@@ -556,13 +576,13 @@ def test_secret_value_that_deployer_may_not_read_is_skipped(deployment):
         (
             "InvalidRequestException",
             "You can't access a secret from a different AWS account if you encrypt the secret with the default KMS key",
-            "different AWS account",
-            "encrypt the secret with your own KMS key",
+            "the secret is in another account, and encrypted with that account's AWS managed key",
+            "encrypt the secret with a customer managed key",
         ),
         (
             "DecryptionFailure",
             "Secrets Manager can't decrypt the protected secret text using the provided KMS key.",
-            "DecryptionFailure",
+            "the secret's KMS key cannot decrypt it",
             "enable the KMS key that encrypts the secret",
         ),
         ("InternalServiceError", "An error occurred", "InternalServiceError", "look up InternalServiceError"),
@@ -616,7 +636,7 @@ def test_secret_in_other_region_fails(deployment):
     deployment.environment["AWS_DEFAULT_REGION"] = "eu-central-1"
 
     deployment.expect_failure(
-        "secret", "is in us-east-1, and the stack is in eu-central-1", "use one in eu-central-1, or deploy to us-east-1"
+        "OrganizationTokenSecretArn", "is in us-east-1, and the stack is in eu-central-1", "fix `parameter_overrides`"
     )
 
 
@@ -660,7 +680,7 @@ def test_key_in_other_region_fails(deployment):
     deployment.parameters["SecretKmsKeyArn"] = "arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d"
 
     deployment.expect_failure(
-        "secret key", "is in eu-west-1, and the stack is in us-east-1", "use one in us-east-1, or deploy to eu-west-1"
+        "SecretKmsKeyArn", "is in eu-west-1, and the stack is in us-east-1", "fix `parameter_overrides`"
     )
 
 
@@ -726,9 +746,9 @@ def test_slow_issuer_is_reported(deployment, issuer):
 
 
 def test_too_many_keys_fail(deployment, issuer):
-    issuer.keys = [RSA_KEY | {"kid": str(number)} for number in range(1700)]
+    issuer.keys = [RSA_KEY | {"kid": str(number)} for number in range(2500)]
 
-    deployment.expect_failure("issuer", "/keys has 1", "remove keys at the identity provider: API Gateway accepts 150000")
+    deployment.expect_failure("issuer", "/keys has 2", "remove keys at the identity provider: API Gateway accepts 150000")
 
 
 def test_too_many_audiences_fail(deployment):
@@ -774,9 +794,11 @@ def serving_tls(issuer: Issuer, folder: Path) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             status, value = issuer.respond(self, b"")
+            body = json.dumps(value).encode()
             self.send_response(status)
+            self.send_header("content-length", str(len(body)))
             self.end_headers()
-            self.wfile.write(json.dumps(value).encode())
+            self.wfile.write(body)
 
         def log_message(self, *_):
             pass
@@ -835,7 +857,7 @@ def test_certificate_in_other_region_fails(deployment):
     deployment.parameters |= {"DomainName": DOMAIN, "CertificateArn": arn}
 
     deployment.expect_failure(
-        "certificate", "is in eu-west-1, and the stack is in us-east-1", "use one in us-east-1, or deploy to eu-west-1"
+        "CertificateArn", "is in eu-west-1, and the stack is in us-east-1", "fix `parameter_overrides`"
     )
 
 
@@ -879,7 +901,7 @@ def test_topic_in_other_region_fails(deployment):
     deployment.parameters["AlarmTopicArn"] = "arn:aws:sns:eu-west-1:123456789012:on-call"
 
     deployment.expect_failure(
-        "alarms", "is in eu-west-1, and the stack is in us-east-1", "use one in us-east-1, or deploy to eu-west-1"
+        "AlarmTopicArn", "is in eu-west-1, and the stack is in us-east-1", "fix `parameter_overrides`"
     )
 
 

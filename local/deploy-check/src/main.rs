@@ -9,7 +9,6 @@
     reason = "a program for a terminal"
 )]
 
-mod arn;
 mod facts;
 mod issuer;
 mod plan;

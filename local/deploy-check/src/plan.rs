@@ -91,7 +91,31 @@ impl<'f> DeploymentPlan<'f> {
             Err(error) => plan.errors.push(error.to_string()),
         }
         plan.check_origins();
+        plan.check_regions();
         Ok(plan)
+    }
+
+    /// Checks that all resources are in the region of the stack, because AWS rejects others in the middle of a deployment.
+    fn check_regions(&mut self) {
+        let Some(region) = &self.facts.region else {
+            return;
+        };
+        let elsewhere: Vec<_> = self
+            .parameters
+            .iter()
+            .filter_map(|(name, value)| {
+                // arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE; a global resource has no region.
+                let found = value.strip_prefix("arn:")?.split(':').nth(2)?;
+                let differs = !found.is_empty() && found != region;
+                differs.then(|| (name.clone(), found.to_owned()))
+            })
+            .collect();
+        for (name, found) in elsewhere {
+            self.add_invalid(
+                &name,
+                format!("is in {found}, and the stack is in {region}"),
+            );
+        }
     }
 
     /// Checks that the origins are in the form that browsers send.

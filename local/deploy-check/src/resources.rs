@@ -1,6 +1,5 @@
 //! Checks of the other resources that the stack refers to: certificate, topic of the alarms, concurrency of the account.
 
-use crate::arn;
 use crate::facts::{Concurrency, Facts, Lookup};
 use crate::plan::DeploymentPlan;
 use crate::report::CheckResult;
@@ -20,10 +19,6 @@ pub(crate) fn check_certificate(facts: &Facts, plan: &DeploymentPlan<'_>) -> Opt
     let (domain, arn) = (plan.value(DOMAIN_NAME)?, plan.value(CERTIFICATE)?);
     if domain.is_empty() || arn.is_empty() {
         return None;
-    }
-    let region = facts.region.as_deref()?;
-    if let Err(result) = arn::check_region(arn, region) {
-        return Some(result);
     }
     let certificate = match facts.lookups.certificate.as_ref() {
         None => return Some(facts.skipped()),
@@ -85,11 +80,6 @@ pub(crate) fn check_alarms(facts: &Facts, plan: &DeploymentPlan<'_>) -> CheckRes
 }
 
 fn check_topic(arn: &str, facts: &Facts) -> CheckResult {
-    if let Some(region) = &facts.region
-        && let Err(result) = arn::check_region(arn, region)
-    {
-        return result;
-    }
     let topic = match facts.lookups.topic.as_ref() {
         None | Some(Lookup::Value(None)) => return facts.skipped(),
         Some(Lookup::Error(error)) => {

@@ -3,8 +3,8 @@
 
 use secrecy::SecretString;
 use shared::credential;
+use shared::credential::secrets_manager::{SecretError, ServiceErrorReason};
 
-use crate::arn;
 use crate::facts::{Facts, Lookup, Secret, ServiceError};
 use crate::plan::DeploymentPlan;
 use crate::report::CheckResult;
@@ -38,8 +38,6 @@ pub(crate) fn check(facts: &Facts, plan: &DeploymentPlan<'_>) -> [(&'static str,
 /// The secret, if it exists under exactly the ARN that is configured.
 fn checked<'f>(facts: &'f Facts, plan: &DeploymentPlan<'_>) -> Result<&'f Secret, CheckResult> {
     let arn = plan.valid(SECRET).ok_or_else(|| plan.skipped(SECRET))?;
-    let region = facts.region.as_deref().ok_or_else(|| facts.skipped())?;
-    arn::check_region(arn, region)?;
     let missing = || {
         CheckResult::fail(
             "does not exist",
@@ -103,31 +101,38 @@ fn described(value: &SecretString, arn: &str) -> CheckResult {
     }
 }
 
-/// Explains an error of `GetSecretValue`. Several of its codes have more than one meaning, which the message tells apart.
+/// Explains an error of `GetSecretValue`, as the functions do in their log.
 fn unreadable(error: &ServiceError, arn: &str) -> CheckResult {
-    let says = |text: &str| error.message.to_lowercase().contains(text);
-    match error.code.as_str() {
-        "ResourceNotFoundException" if says("staging label") => CheckResult::fail(
-            "the secret has no value yet",
-            format!(
-                "store one: `aws secretsmanager put-secret-value --secret-id {arn} --secret-string …`"
-            ),
-        ),
-        "InvalidRequestException" if says("different aws account") => CheckResult::fail(
-            error.message.clone(),
-            format!(
-                "encrypt the secret with your own KMS key, allow the functions to use it, and set {KEY}"
-            ),
-        ),
-        "DecryptionFailure" | "KMSInvalidStateException" | "DisabledException" => {
-            CheckResult::fail(
-                format!("{}: {}", error.code, error.message),
-                "enable the KMS key that encrypts the secret, or encrypt the secret with another one",
-            )
-        }
-        _ if says("kms") => error.result("kms:Decrypt", ""),
-        _ => error.result("secretsmanager:GetSecretValue", ""),
+    if error.code.is_empty() {
+        return error.result("secretsmanager:GetSecretValue", "");
     }
+    let reason = ServiceErrorReason::new(&error.code, &error.message);
+    let fix = match reason {
+        // The functions may, so that this is no obstacle.
+        ServiceErrorReason::NotAllowed => {
+            return error.result("secretsmanager:GetSecretValue", "");
+        }
+        ServiceErrorReason::KeyNotAllowed => return error.result("kms:Decrypt", ""),
+        ServiceErrorReason::NotFound => format!("check that {arn} exists"),
+        ServiceErrorReason::NoValue => format!(
+            "store one: `aws secretsmanager put-secret-value --secret-id {arn} --secret-string …`"
+        ),
+        ServiceErrorReason::MarkedForDeletion => {
+            format!("restore it: `aws secretsmanager restore-secret --secret-id {arn}`")
+        }
+        ServiceErrorReason::KeyOfOtherAccount => format!(
+            "encrypt the secret with a customer managed key whose policy allows this account, and set {KEY} to its ARN"
+        ),
+        ServiceErrorReason::KeyUnusable => {
+            "enable the KMS key that encrypts the secret, or encrypt the secret with another one"
+                .to_owned()
+        }
+        ServiceErrorReason::InvalidCredentials => "renew your AWS credentials".to_owned(),
+        ServiceErrorReason::InvalidName => format!("set {SECRET} to the ARN of the secret"),
+        ServiceErrorReason::Other => format!("look up {} in the AWS documentation", error.code),
+    };
+    let code = error.code.clone();
+    CheckResult::fail(SecretError::Service { code, reason }.to_string(), fix)
 }
 
 /// Checks that the role of the functions may use the key that encrypts the secret.
@@ -137,11 +142,6 @@ fn key(facts: &Facts, plan: &DeploymentPlan<'_>, secret: &Secret) -> CheckResult
         Some("") => None,
         Some(arn) => Some(arn),
     };
-    if let (Some(arn), Some(region)) = (parameter, &facts.region)
-        && let Err(result) = arn::check_region(arn, region)
-    {
-        return result;
-    }
     let used = secret
         .key
         .as_deref()

@@ -122,8 +122,9 @@ impl SecretError {
 }
 
 impl ServiceErrorReason {
-    /// Interprets a code and a message.
-    fn new(code: &str, message: &str) -> Self {
+    /// Interprets a code and a message of `GetSecretValue`.
+    #[must_use]
+    pub fn new(code: &str, message: &str) -> Self {
         match code {
             "ResourceNotFoundException" if message.contains("staging label") => Self::NoValue,
             "ResourceNotFoundException" => Self::NotFound,

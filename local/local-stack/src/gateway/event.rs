@@ -226,7 +226,7 @@ fn without_port(host: &str) -> &str {
         .map_or(host, |(name, _)| name)
 }
 
-/// The body of the event, and whether it is base64. Only a body whose content type is a text type is passed on unchanged.
+/// The body of the event, and whether it is base64. Only a body with a textual content type is passed on unchanged.
 fn encoded(body: &Bytes, content_type: &str) -> (Option<String>, bool) {
     if body.is_empty() {
         return (None, false);
@@ -237,7 +237,7 @@ fn encoded(body: &Bytes, content_type: &str) -> (Option<String>, bool) {
     }
 }
 
-/// Whether a content type is a text type to API Gateway. A missing one and that of a form are not.
+/// Whether API Gateway takes a content type for textual. A missing one and that of a form are not.
 fn is_text(content_type: &str) -> bool {
     let kind = content_type
         .split(';')

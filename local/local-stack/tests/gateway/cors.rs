@@ -30,7 +30,7 @@ fn cors_headers(response: &Response<Bytes>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn answers_preflight_per_allowed_origin() {
+async fn allows_preflight_of_each_allowed_origin() {
     let world = World::open().await;
     for origin in [ORIGIN, OTHER_ORIGIN] {
         let response = preflight(&world, "/token", origin).await;
