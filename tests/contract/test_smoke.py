@@ -76,8 +76,8 @@ def test_reports_invalid_token(running_stack):
     assert seen.startswith("401, Unauthorized") and "www-authenticate: Bearer" in seen
 
 
-def test_reports_order_of_throttling(refusing_stack):
-    done = smoke(API_URL=refusing_stack.url, ORIGIN=ORIGIN, CHECK="throttled")
+def test_reports_order_of_throttling(throttled_stack):
+    done = smoke(API_URL=throttled_stack.url, ORIGIN=ORIGIN, CHECK="throttled")
 
     assert done.returncode == 0, done.stdout + done.stderr
     (_, seen), *_ = results(done.stdout, "report").values()

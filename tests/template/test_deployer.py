@@ -111,11 +111,11 @@ ESCALATIONS = {
     "replace a boundary": ("iam:PutRolePermissionsBoundary", ROLE, {}),
     "attach a policy to an unlimited role": ("iam:AttachRolePolicy", ROLE, {}),
     "write a policy into an unlimited role": ("iam:PutRolePolicy", ROLE, {}),
-    "create a role for somebody else": ("iam:CreateRole", "arn:aws:iam::123456789012:role/admin", {"iam_PermissionsBoundary": BOUNDARY}),
+    "create a role outside of the stack": ("iam:CreateRole", "arn:aws:iam::123456789012:role/admin", {"iam_PermissionsBoundary": BOUNDARY}),
     "change the boundary": ("iam:CreatePolicyVersion", "arn:aws:iam::123456789012:policy/deployer/airbyte-embedded-deployer-Boundary-1", {}),
     "change its own role": ("iam:PutRolePolicy", "arn:aws:iam::123456789012:role/deployer/airbyte-embedded-deployer-ExecutionRole-1", {"iam_PermissionsBoundary": BOUNDARY}),
     "let itself be assumed": ("iam:UpdateAssumeRolePolicy", "arn:aws:iam::123456789012:role/deployer/airbyte-embedded-deployer-ExecutionRole-1", {}),
-    "pass a role of somebody else": ("iam:PassRole", "arn:aws:iam::123456789012:role/admin", {"iam_PassedToService": "lambda.amazonaws.com"}),
+    "pass a role outside of the stack": ("iam:PassRole", "arn:aws:iam::123456789012:role/admin", {"iam_PassedToService": "lambda.amazonaws.com"}),
     "pass a role to EC2": ("iam:PassRole", ROLE, {"iam_PassedToService": "ec2.amazonaws.com"}),
     "create a user": ("iam:CreateUser", "arn:aws:iam::123456789012:user/airbyte-embedded-user", {}),
     "create an access key": ("iam:CreateAccessKey", "arn:aws:iam::123456789012:user/admin", {}),
@@ -137,7 +137,7 @@ def test_execution_role_allows_roles_within_boundary(deployer):
     assert is_allowed(policy, "iam:PassRole", ROLE, iam_PassedToService="lambda.amazonaws.com")
 
 
-def test_nobody_grants_all_actions(deployer):
+def test_no_policy_grants_all_actions(deployer):
     for name in ("DeployRole", "ExecutionRole", "Boundary"):
         actions = [action for statement in statements(deployer, name) for action in as_list(statement["Action"])]
         assert actions and not [action for action in actions if "*" in action]
@@ -206,7 +206,7 @@ def test_execution_role_manages_every_resource_type(deployer, everything, templa
 
 
 def test_policies_fit_into_iams_limits(deployer):
-    """Source: AWS, "IAM and AWS STS quotas": characters without white space."""
+    """Source: AWS, "IAM and AWS STS quotas": characters without whitespace."""
     for name, limit in {"DeployRole": 10_240, "ExecutionRole": 10_240, "Boundary": 6_144}.items():
         text = json.dumps(statements(deployer, name), separators=(",", ":"))
         assert len(text) < 0.95 * limit, name

@@ -236,7 +236,7 @@ def test_parameters_that_change_a_function_publish_a_version(template, deploy):
             changing.add(name)
             assert content[0] != content[1], name
         else:
-            # Lambda refuses to publish a version of a function that has not changed.
+            # Lambda rejects publishing a version of a function that has not changed.
             assert content[0] == content[1], name
     assert {"AllowedOrigins", "MemorySize", "TracingEnabled", "SourceTemplateTagsMode"} <= changing
 

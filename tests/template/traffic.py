@@ -23,19 +23,19 @@ class Outcome:
     integration_error: str = "-"
 
     @classmethod
-    def answered(cls, status: int, *metrics: str, seconds: float = 0.3) -> "Outcome":
+    def returned(cls, status: int, *metrics: str, seconds: float = 0.3) -> "Outcome":
         """The function returns a response."""
         return cls(status, True, status, metrics, seconds, integration_status=str(status))
 
 
-SUCCESS = Outcome.answered(200)
-INVALID = Outcome.answered(422)
-AIRBYTE_FAILS = Outcome.answered(502)
-AIRBYTE_HANGS = Outcome.answered(504, seconds=27.5)
-SLOW = Outcome.answered(200, seconds=25.0)
-CREDENTIAL_REJECTED = Outcome.answered(502, "CredentialRejected")
-SECRET_UNREADABLE = Outcome.answered(503, "CredentialUnavailable", "SecretRefreshFailed")
-SECRET_CACHED = Outcome.answered(200, "SecretRefreshFailed")
+SUCCESS = Outcome.returned(200)
+INVALID = Outcome.returned(422)
+AIRBYTE_FAILS = Outcome.returned(502)
+AIRBYTE_HANGS = Outcome.returned(504, seconds=27.5)
+SLOW = Outcome.returned(200, seconds=25.0)
+CREDENTIAL_REJECTED = Outcome.returned(502, "CredentialRejected")
+SECRET_UNREADABLE = Outcome.returned(503, "CredentialUnavailable", "SecretRefreshFailed")
+SECRET_CACHED = Outcome.returned(200, "SecretRefreshFailed")
 # AWS documents two meanings of the integration's status. In one there is none here, in the other it is Lambda's.
 CRASH = Outcome(500, lambda_metric="Errors", integration_error="The Lambda function failed.", integration_status="200")
 CRASH_WITHOUT_ERROR = Outcome(500, lambda_metric="Errors")
@@ -72,19 +72,19 @@ class Traffic:
         return [message for message in self.cloudwatch.messages(round(hours * 60)) if message[0] >= CREATED]
 
     def _request(self, minute: float, route: str, outcome: Outcome) -> None:
-        answered_at = minute + outcome.seconds / 60
-        self.cloudwatch.access_log_line(answered_at, self._access_log_line(route, outcome))
+        completed_at = minute + outcome.seconds / 60
+        self.cloudwatch.access_log_line(completed_at, self._access_log_line(route, outcome))
         if outcome.is_invoked:
             milliseconds = 1000 * outcome.seconds
-            self.cloudwatch.metric(answered_at, "AWS/ApiGateway", "IntegrationLatency", "ApiId", "${HttpApi}", milliseconds)
+            self.cloudwatch.metric(completed_at, "AWS/ApiGateway", "IntegrationLatency", "ApiId", "${HttpApi}", milliseconds)
         # Lambda also sends the number of errors where it is zero.
         for name in {"Errors", outcome.lambda_metric} if outcome.is_invoked else {outcome.lambda_metric} - {None}:
             if name:
                 value = float(name == outcome.lambda_metric)
-                self.cloudwatch.metric(answered_at, "AWS/Lambda", name, "FunctionName", FUNCTIONS[route], value)
+                self.cloudwatch.metric(completed_at, "AWS/Lambda", name, "FunctionName", FUNCTIONS[route], value)
         if outcome.function_status:
             line = function_log_line(FUNCTIONS[route], outcome.function_status, *outcome.metrics)
-            self.cloudwatch.function_log_line(answered_at, line)
+            self.cloudwatch.function_log_line(completed_at, line)
 
     def _access_log_line(self, route: str, outcome: Outcome) -> dict:
         # A field that stands for nothing is "-".

@@ -93,10 +93,12 @@ fn failed(error: AirbyteError) -> Problem {
         AirbyteError::Status(response) => match response.status {
             400 | 404 | 409 | 422 => rejected(response.rejection),
             401 => upstream("Airbyte rejected the token that it had just issued. Retry later.".to_owned()),
-            403 => Problem::new(
+            403 if response.is_airbytes() => Problem::new(
                 ProblemType::Forbidden,
                 "Airbyte does not allow this user to create this source. Check the template and the workspace.",
             ),
+            // Of a proxy or a firewall.
+            403 => upstream("Airbyte returned status 403. The source was not created. Retry later.".to_owned()),
             429 => Problem::rate_limited(response.retry_after),
             // The outcome is unknown after a 408 or a redirect, too.
             status => upstream(format!("Airbyte returned status {status}. {CHECK_FIRST}")),

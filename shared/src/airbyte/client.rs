@@ -236,28 +236,28 @@ impl Airbyte {
         *request.headers_mut() = headers.clone();
         *request.body_mut() = Some(body.clone().into());
         let started = Instant::now();
-        let mut status = None;
-        let response = timeout_at(invocation.deadline(), async {
+        let mut head = None;
+        let body = timeout_at(invocation.deadline(), async {
             let response = self
                 .http
                 .execute(request)
                 .await
                 .map_err(AirbyteError::from_request_error)?;
-            status = Some(response.status());
             let retry_after = parse_retry_after(response.headers(), SystemTime::now());
+            head = Some((response.status(), retry_after));
             let body = http_client::read_body(response).await;
-            Ok((retry_after, body))
-        })
-        .await;
-        invocation.record_upstream(started.elapsed(), status.map(|status| status.as_u16()));
-        let (retry_after, body) = response.unwrap_or(Err(AirbyteError::Timeout))?;
-        let Some(status) = status.filter(|status| !status.is_success()) else {
-            return body.map_err(|error| match error {
+            body.map_err(|error| match error {
                 ReadError::ConnectionLost(error) => AirbyteError::ConnectionLost(error.into()),
                 ReadError::TooLarge => AirbyteError::InvalidResponse,
-            });
+            })
+        })
+        .await
+        .unwrap_or(Err(AirbyteError::Timeout));
+        invocation.record_upstream(started.elapsed(), head.map(|(status, _)| status.as_u16()));
+        let Some((status, retry_after)) = head.filter(|(status, _)| !status.is_success()) else {
+            return body;
         };
-        // The status counts even if the body is not recognized, or incomplete.
+        // The status counts even if the body is not recognized, incomplete or late.
         let body = body.map(|body| ErrorBody::parse(&body)).unwrap_or_default();
         let response = ErrorResponse::new(status.as_u16(), retry_after, body);
         Err(AirbyteError::Status(Box::new(response)))

@@ -112,7 +112,7 @@ impl AirbyteError {
         }
     }
 
-    /// Converts the error of a request that was not answered.
+    /// Converts the error of a request without a response.
     pub(super) fn from_request_error(error: reqwest::Error) -> Self {
         if !error.is_connect() {
             Self::ConnectionLost(error.into())

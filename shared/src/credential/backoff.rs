@@ -1,35 +1,34 @@
 //! The pause after rejections.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
+use time::{Duration, OffsetDateTime};
 
 /// The pause after the second rejection in a row; it doubles with each further one.
-const INITIAL_BACKOFF: Duration = Duration::from_millis(500);
+const INITIAL_BACKOFF: Duration = Duration::milliseconds(500);
 
 /// The maximum pause after a rejection.
-const MAX_BACKOFF: Duration = Duration::from_secs(30);
+const MAX_BACKOFF: Duration = Duration::seconds(30);
 
 /// Counts rejections in a row, with an exponential backoff.
+///
+/// By the wall clock, because the monotonic clock may stop while Lambda freezes the process between two requests.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     rejections: u32,
-    until: Option<Instant>,
+    until: Option<OffsetDateTime>,
 }
 
 impl Backoff {
-    /// Whether the pause after the last rejection has not passed.
-    pub(super) fn is_active(&self, now: Instant) -> bool {
-        self.until.is_some_and(|until| now < until)
+    /// Whether the pause after the last rejection has not passed. If the clock was set back, it has.
+    pub(super) fn is_active(&self, now: OffsetDateTime) -> bool {
+        self.until
+            .is_some_and(|until| now < until && until - now <= MAX_BACKOFF)
     }
 
     /// Records a rejection. The first one has no pause, because the next request may already succeed.
-    pub(super) fn record(&mut self, now: Instant) {
+    pub(super) fn record(&mut self, now: OffsetDateTime) {
         let pause = match self.rejections {
             0 => Duration::ZERO,
-            earlier => INITIAL_BACKOFF
-                .saturating_mul(1 << (earlier - 1).min(10))
-                .min(MAX_BACKOFF),
+            earlier => (INITIAL_BACKOFF * (1_i32 << (earlier - 1).min(10))).min(MAX_BACKOFF),
         };
         self.rejections = self.rejections.saturating_add(1);
         self.until = Some(now + pause);
@@ -42,12 +41,12 @@ mod tests {
 
     #[test]
     fn doubles_pause_up_to_maximum() {
-        let start = Instant::now();
+        let start = OffsetDateTime::UNIX_EPOCH;
         let mut backoff = Backoff::default();
         let pauses: Vec<_> = (0..10)
             .map(|_| {
                 backoff.record(start);
-                (backoff.until.unwrap() - start).as_millis()
+                (backoff.until.unwrap() - start).whole_milliseconds()
             })
             .collect();
 
@@ -59,11 +58,15 @@ mod tests {
         );
         assert!(backoff.is_active(start));
         assert!(!backoff.is_active(start + MAX_BACKOFF));
+        assert!(
+            !backoff.is_active(start - Duration::HOUR),
+            "the clock was set back"
+        );
     }
 
     #[test]
     fn never_overflows() {
-        let start = Instant::now();
+        let start = OffsetDateTime::UNIX_EPOCH;
         let mut backoff = Backoff {
             rejections: u32::MAX,
             until: None,

@@ -77,8 +77,8 @@ impl OrganizationToken {
 #[derive(Debug, Default)]
 struct Cache {
     secret: Option<CachedSecret>,
-    /// The end of the cooldown after a failed read.
-    cooldown_until: Option<Instant>,
+    /// The time of the last read that failed, by the wall clock. A successful read clears it.
+    failed_at: Option<OffsetDateTime>,
     /// While it is active, requests fail without a call to Airbyte.
     unauthorized: Backoff,
     /// While it is active, a 403 does not cause a read of the secret. Calls are made, because they may be for other users.
@@ -177,7 +177,7 @@ impl CredentialStore {
         invocation: &Invocation,
     ) -> Result<OrganizationToken, CredentialError> {
         let mut cache = self.cache.lock().await;
-        if cache.unauthorized.is_active(Instant::now()) {
+        if cache.unauthorized.is_active(OffsetDateTime::now_utc()) {
             return Err(CredentialError::Rejected);
         }
         let is_fresh = self.refresh_if_old(&mut cache, invocation).await;
@@ -194,7 +194,9 @@ impl CredentialStore {
         invocation: &Invocation,
     ) -> Result<OrganizationToken, CredentialError> {
         if !cache.is_replaced(rejected) {
-            if rejection == Rejection::Forbidden && cache.forbidden.is_active(Instant::now()) {
+            if rejection == Rejection::Forbidden
+                && cache.forbidden.is_active(OffsetDateTime::now_utc())
+            {
                 return Err(CredentialError::Rejected);
             }
             if let Some(secret) = &mut cache.secret {
@@ -208,16 +210,14 @@ impl CredentialStore {
     /// Reads the secret again if it is older than its time to live. Returns whether it was read. A failure is not an error,
     /// because the cached value is used.
     async fn refresh_if_old(&self, cache: &mut Cache, invocation: &Invocation) -> bool {
-        let now = Instant::now();
-        if !cache.has_old_secret(self.secret_ttl)
-            || cache.cooldown_until.is_some_and(|until| now < until)
-        {
+        let cooldown = REFRESH_COOLDOWN.min(self.secret_ttl);
+        if !cache.has_old_secret(self.secret_ttl) || cache.is_cooling_down(cooldown) {
             return false;
         }
-        let deadline = invocation.deadline().min(now + REFRESH_TIMEOUT);
+        let deadline = invocation.deadline().min(Instant::now() + REFRESH_TIMEOUT);
         let is_read = self.read(cache, deadline, invocation).await.is_ok();
         if !is_read {
-            cache.cooldown_until = Some(Instant::now() + REFRESH_COOLDOWN.min(self.secret_ttl));
+            cache.failed_at = Some(OffsetDateTime::now_utc());
         }
         is_read
     }
@@ -333,9 +333,18 @@ impl Cache {
         })
     }
 
+    /// Whether the last read has failed within the cooldown. If the clock was set back, it has not.
+    fn is_cooling_down(&self, cooldown: Duration) -> bool {
+        let cooldown = cooldown.try_into().unwrap_or(time::Duration::MAX);
+        self.failed_at.is_some_and(|failed_at| {
+            let age = OffsetDateTime::now_utc() - failed_at;
+            (time::Duration::ZERO..cooldown).contains(&age)
+        })
+    }
+
     /// Caches a credential that was just read. One that has not changed keeps its token and its acceptance.
     fn put(&mut self, credential: Credential, read_at: OffsetDateTime) {
-        self.cooldown_until = None;
+        self.failed_at = None;
         match &mut self.secret {
             Some(secret) if secret.credential.is_same_as(&credential) => secret.read_at = read_at,
             secret => {
@@ -398,8 +407,8 @@ impl Cache {
     /// Records that Airbyte rejected the credential although the secret was just read.
     fn record_rejected(&mut self, rejection: Rejection) {
         match rejection {
-            Rejection::Unauthorized => self.unauthorized.record(Instant::now()),
-            Rejection::Forbidden => self.forbidden.record(Instant::now()),
+            Rejection::Unauthorized => self.unauthorized.record(OffsetDateTime::now_utc()),
+            Rejection::Forbidden => self.forbidden.record(OffsetDateTime::now_utc()),
         }
     }
 }
@@ -527,8 +536,8 @@ mod tests {
         for _ in 0..3 {
             cache.record_rejected(Rejection::Forbidden);
         }
-        assert!(!cache.unauthorized.is_active(Instant::now()));
-        assert!(cache.forbidden.is_active(Instant::now()));
+        assert!(!cache.unauthorized.is_active(OffsetDateTime::now_utc()));
+        assert!(cache.forbidden.is_active(OffsetDateTime::now_utc()));
     }
 
     #[test]

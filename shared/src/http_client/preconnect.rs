@@ -122,7 +122,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
 
-    async fn answer_one(connection: &mut TcpStream) -> String {
+    async fn respond_to_one(connection: &mut TcpStream) -> String {
         let mut request = vec![0; 4096];
         let length = connection.read(&mut request).await.unwrap();
         connection
@@ -142,14 +142,14 @@ mod tests {
         preconnect.open(&client, &url);
         let (mut connection, _) = listener.accept().await.unwrap();
         let request = client.post(url.join("real").unwrap()).send();
-        let (answer, request) = tokio::join!(request, answer_one(&mut connection));
+        let (answer, request) = tokio::join!(request, respond_to_one(&mut connection));
         assert_eq!(answer.unwrap().status(), 204);
         assert!(
             request.starts_with("POST /real "),
             "nothing was sent before: {request}"
         );
 
-        let (answer, _) = tokio::join!(client.get(url).send(), answer_one(&mut connection));
+        let (answer, _) = tokio::join!(client.get(url).send(), respond_to_one(&mut connection));
         assert_eq!(
             answer.unwrap().status(),
             204,
@@ -172,7 +172,7 @@ mod tests {
         let listener = TcpListener::bind(address).await.unwrap();
         let server = async {
             let (mut connection, _) = listener.accept().await.unwrap();
-            answer_one(&mut connection).await
+            respond_to_one(&mut connection).await
         };
         let (answer, _) = tokio::join!(client.get(url).send(), server);
         assert_eq!(answer.unwrap().status(), 204);
