@@ -30,7 +30,7 @@ def succeed(simulator, secrets_manager, secret):
 
 
 def fail_airbyte(simulator, secrets_manager, secret):
-    simulator.inject("widget_token", {"status": 500})
+    simulator.inject("widget-token", {"respond": {"status": 500}})
 
 
 def reject_credential(simulator, secrets_manager, secret):
