@@ -36,7 +36,7 @@ const SCHEMA_ROOT: &str = "$";
 
 /// A parsed body of an error response.
 ///
-/// Its strings are Airbyte's and may repeat what was sent, so they are available [redacted](Self::redact) only, and there
+/// Its strings are Airbyte's and may repeat what was sent, so they are available redacted only, and there
 /// is no telling `Debug`.
 #[derive(Default)]
 pub struct ErrorBody {
