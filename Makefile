@@ -24,7 +24,7 @@ help: ## show this list
 
 dev: ## run the local stack with a demo page; Ctrl-C stops it
 	@scripts/setup dev
-	@[ -e target/debug/local-stack ] || echo 'Building the local stack and both functions (several minutes the first time)'
+	@[ -e target/debug/local-stack ] || echo 'Building the local stack and both functions (about five minutes on 2 cores, the first time)'
 	@cargo run --locked --package local-stack
 
 test: ## check and test everything
