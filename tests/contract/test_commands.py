@@ -29,7 +29,7 @@ DEFAULT_PORTS = {"3000": "GATEWAY_PORT", "3001": "ISSUER_PORT", "3002": "AIRBYTE
 
 # Kinds of commands, each with its test below, by patterns at their beginning.
 CURL = r"curl -sS http://localhost:"
-DEPLOYED = r'curl -sS -i "\$API_URL/token" -X \w+ -H "origin: '
+SMOKE = r'make smoke API_URL="\$API_URL" '
 SIGNED = r'curl -sS -i "\$API_URL/token" .* --aws-sigv4 '
 HASH = r"curl -sf URL \|"
 INVOKE = r"\.venv/dev/bin/cargo-lambda lambda invoke "
@@ -38,7 +38,7 @@ AWS_DEPLOY = r"aws cloudformation deploy "
 AWS_OPTIONS = r"aws (?!secretsmanager |cloudformation deploy )\S+ \S+ --"
 AWS_NAME = r"aws \S+ \S+$"
 CARGO_LAMBDA = r"cargo lambda \S+$"
-MAKE = rf"({ASSIGNMENT})*make "
+MAKE = rf"({ASSIGNMENT})*make (?!smoke API_URL=\"\$)"
 SAM_LIST = r"\.venv/test/bin/sam list "
 SAM = r"sam "
 RUSTUP = r"rustup target add "
@@ -48,7 +48,7 @@ NPM = r"npm "
 PYTEST = r"\.venv/test/bin/pytest "
 CI = r"\.ci/run$"
 
-RUN = (CURL, DEPLOYED, SIGNED, HASH, INVOKE, AWS_SECRET, SAM_LIST)
+RUN = (CURL, SMOKE, SIGNED, HASH, INVOKE, AWS_SECRET, SAM_LIST)
 
 # Kinds of which only the names and the options are checked, and why they are not run.
 NOT_RUN = {
@@ -163,14 +163,11 @@ def test_commands_printed_by_make_dev_work(stack):
     assert invocation["statusCode"] == 200
 
 
-def test_deployed_api_returns_documented_statuses(stack):
-    variables = {"API_URL": stack.url, "ORIGIN": ORIGIN, "ACCESS_TOKEN": stack.bearer("alice").removeprefix("Bearer ")}
-    commands = [command for command in COMMANDS if re.match(DEPLOYED, command.text)]
-    responses = [run(command.text, **variables) for command in commands]
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8").split('"authorization: Bearer $ACCESS_TOKEN"')[1]
-    assert [response.split()[1] for response in responses] == re.findall(r"returns\s(\d{3})\b", text)[: len(responses)]
-    assert f"access-control-allow-origin: {ORIGIN}" in responses[0].lower()
-    assert "www-authenticate: " in responses[1].lower()
+def test_smoke_test_passes(stack):
+    [command] = [command for command in COMMANDS if re.match(SMOKE, command.text)]
+    token = stack.bearer("alice").removeprefix("Bearer ")
+    printed = run(command.text, timeout=120, API_URL=stack.url, ORIGIN=ORIGIN, ACCESS_TOKEN=token)
+    assert "skip " not in printed
 
 
 def test_signed_call_has_signature_and_user():
