@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// Time reserved before the Lambda deadline for sending a response, so that the caller gets one instead of Lambda's
 /// timeout.
@@ -30,6 +31,7 @@ pub struct Invocation {
     waited: Cell<Duration>,
     secret_refresh_failed: Cell<bool>,
     user: Cell<Option<u32>>,
+    supplied_token_workspace: Cell<Option<Uuid>>,
 }
 
 /// The calls to Airbyte of one invocation.
@@ -73,6 +75,7 @@ impl Invocation {
             waited: Cell::new(Duration::ZERO),
             secret_refresh_failed: Cell::new(false),
             user: Cell::new(None),
+            supplied_token_workspace: Cell::new(None),
         }
     }
 
@@ -129,6 +132,17 @@ impl Invocation {
     #[must_use]
     pub fn user(&self) -> Option<u32> {
         self.user.get()
+    }
+
+    /// Records that the caller supplied a token, and the workspace that it is for.
+    pub fn record_supplied_token(&self, workspace_id: Uuid) {
+        self.supplied_token_workspace.set(Some(workspace_id));
+    }
+
+    /// Returns the workspace of the token that the caller supplied, if they did.
+    #[must_use]
+    pub fn supplied_token_workspace(&self) -> Option<Uuid> {
+        self.supplied_token_workspace.get()
     }
 
     /// Records that the secret could not be read.

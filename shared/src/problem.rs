@@ -234,7 +234,13 @@ impl From<UserIdError> for Problem {
             UserIdError::InvalidClaim => Self::new(
                 ProblemType::Forbidden,
                 "The verified JWT does not identify the user. The claim named by EXTERNAL_USER_ID_CLAIM must be a string \
-                 of 1 to 256 characters, without control characters and without leading or trailing whitespace.",
+                 of 1 to 256 characters, without control characters and without leading or trailing whitespace or \
+                 invisible characters.",
+            ),
+            UserIdError::ClaimNotString => Self::new(
+                ProblemType::Forbidden,
+                "The claim named by EXTERNAL_USER_ID_CLAIM is a list or a map in the verified JWT. It must be a string: \
+                 let the identity provider add a claim with one ID.",
             ),
             UserIdError::Mismatch => Self::new(
                 ProblemType::Forbidden,

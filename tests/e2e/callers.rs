@@ -134,7 +134,7 @@ async fn sends_valid_user_ids_unchanged() {
         "Alice and Bob",
         "ユーザー",
         "😀",
-        "\u{200b}",
+        "zero\u{200b}width",
         r#""quoted" \ and/slashed {}"#,
         longest.as_str(),
     ];

@@ -156,16 +156,29 @@ async fn forbids_wrong_user() {
         403,
         "forbidden",
         "The verified JWT does not identify the user. The claim named by EXTERNAL_USER_ID_CLAIM must be a string of 1 to \
-         256 characters, without control characters and without leading or trailing whitespace.",
+         256 characters, without control characters and without leading or trailing whitespace or invisible characters.",
     );
     let mismatch = (
         403,
         "forbidden",
         "`externalUserId` does not match the user of the JWT. Omit it: the JWT identifies the user.",
     );
+    let list = (
+        403,
+        "forbidden",
+        "The claim named by EXTERNAL_USER_ID_CLAIM is a list or a map in the verified JWT. It must be a string: let the \
+         identity provider add a claim with one ID.",
+    );
     for binary in Binary::ALL {
-        let event = Event::valid(binary).claims(&json!({ "aud": "client-1" }));
-        expect_problem(&env, binary, event, no_user, &[]).await;
+        for (claims, expected) in [
+            (json!({ "aud": "client-1" }), no_user),
+            (json!({ "sub": "alice\u{200b}" }), no_user),
+            (json!({ "sub": "[alice@example.com a@example.com]" }), list),
+            (json!({ "sub": "map[id:alice]" }), list),
+        ] {
+            let event = Event::valid(binary).claims(&claims);
+            expect_problem(&env, binary, event, expected, &[]).await;
+        }
         let event = Event::valid(binary).field("externalUserId", "bob");
         expect_problem(&env, binary, event, mismatch, &[]).await;
     }

@@ -194,6 +194,25 @@ async fn logs_user_as_same_hash_in_both_functions() {
 }
 
 #[tokio::test]
+async fn logs_workspace_of_supplied_token() {
+    let env = TestEnv::new().await;
+    let mint_token = env.mint_token().await;
+    let response = mint_token.invoke(Event::mint_token("alice")).await;
+    let minted = response.expect_success(200);
+    let function = env.create_source().await;
+    let create = || Event::create_source("bob", &faker_source());
+
+    let supplied = create().field("token", minted["token"].clone());
+    function.invoke(supplied).await.expect_success(201);
+    function.invoke(create()).await.expect_success(201);
+
+    let lines = request_lines(&function);
+    assert_eq!(lines[0]["suppliedTokenWorkspace"], minted["workspaceId"]);
+    assert_eq!(lines[0]["user"], lines[1]["user"]);
+    assert!(lines[1].get("suppliedTokenWorkspace").is_none());
+}
+
+#[tokio::test]
 async fn embeds_metrics_in_request_line() {
     let env = TestEnv::new().await;
     let function = env.mint_token().await;

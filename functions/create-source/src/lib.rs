@@ -61,6 +61,8 @@ pub async fn handle(
     let source = match &request.token {
         Some(token) => {
             let unverified = token.decode_unverified()?;
+            // It may be another user's: Airbyte verifies the signature, and nothing says whose it is.
+            invocation.record_supplied_token(unverified.workspace_id);
             state
                 .create_with_callers_token(&unverified, &request, invocation)
                 .await?

@@ -365,7 +365,7 @@ mod tests {
                 too_long.as_str(),
                 Err(UserIdError::Malformed),
                 vec![
-                    "/externalUserId must be 1 to 256 characters, without control characters, without leading or trailing whitespace",
+                    "/externalUserId must be 1 to 256 characters, without control characters, without leading or trailing whitespace or invisible characters",
                 ],
             ),
             (

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
+use icu_properties::CodePointSetData;
+use icu_properties::props::DefaultIgnorableCodePoint;
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt as _};
 use sha2::{Digest as _, Sha256};
@@ -23,8 +25,9 @@ pub const MAX_LENGTH: usize = 256;
 
 /// The user, as the web app knows them; Airbyte keeps one workspace for each.
 ///
-/// 1 to [`MAX_LENGTH`] characters, none of them a control character, no leading or trailing whitespace. It is personal
-/// data: it has no `Display`, and its `Debug` does not show it.
+/// 1 to [`MAX_LENGTH`] characters, none of them a control character, no leading or trailing whitespace or invisible
+/// character, so that no two users have IDs that look alike because of their ends. It is personal data: it has no
+/// `Display`, and its `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ExternalUserId(String);
 
@@ -34,7 +37,8 @@ impl ExternalUserId {
     pub fn parse(text: &str) -> Option<Self> {
         let is_valid = !text.is_empty()
             && text.chars().count() <= MAX_LENGTH
-            && text.trim() == text
+            && !text.starts_with(is_blank)
+            && !text.ends_with(is_blank)
             && !text.chars().any(char::is_control);
         is_valid.then(|| Self(text.to_owned()))
     }
@@ -62,6 +66,18 @@ impl fmt::Debug for ExternalUserId {
     }
 }
 
+/// Whether nothing is visible of a character: whitespace, or what Unicode calls default ignorable (UAX #44), such as a
+/// zero-width space or a direction mark.
+fn is_blank(char: char) -> bool {
+    char.is_whitespace() || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(char)
+}
+
+/// Whether a claim is a list or a map, which API Gateway prints as `[a b]` and `map[a:b]`. It may contain several IDs, and
+/// in another order for the same user.
+fn is_list_or_map(claim: &str) -> bool {
+    claim.ends_with(']') && (claim.starts_with('[') || claim.starts_with("map["))
+}
+
 /// A caller that API Gateway verified. No `Debug`, because claims are personal data.
 pub enum Caller<'a> {
     /// A user with a JWT: its claims, whose values arrive as strings.
@@ -87,6 +103,9 @@ pub enum UserIdError {
     /// The JWT lacks the configured claim, or the claim violates the rule for [`ExternalUserId`].
     #[error("the JWT has no valid user ID")]
     InvalidClaim,
+    /// The configured claim is a list or a map, not a string.
+    #[error("the JWT's user ID is a list or a map")]
+    ClaimNotString,
     /// The body of a JWT caller names another user.
     #[error("the body names another user")]
     Mismatch,
@@ -106,10 +125,10 @@ impl UserIdError {
             Self::Missing => "is required for callers with an IAM signature".into(),
             Self::Malformed => format!(
                 "must be 1 to {MAX_LENGTH} characters, without control characters, without leading or trailing \
-                 whitespace"
+                 whitespace or invisible characters"
             )
             .into(),
-            Self::InvalidClaim | Self::Mismatch => return None,
+            Self::InvalidClaim | Self::ClaimNotString | Self::Mismatch => return None,
         };
         Some(FieldError::new(json_pointer([EXTERNAL_USER_ID]), detail))
     }
@@ -145,10 +164,11 @@ impl<'a> Caller<'a> {
     ) -> Result<ExternalUserId, UserIdError> {
         match self {
             Caller::Jwt(claims) => {
-                let user = claims
-                    .get(claim)
-                    .and_then(|id| ExternalUserId::parse(id))
-                    .ok_or(UserIdError::InvalidClaim)?;
+                let id = claims.get(claim).ok_or(UserIdError::InvalidClaim)?;
+                if is_list_or_map(id) {
+                    return Err(UserIdError::ClaimNotString);
+                }
+                let user = ExternalUserId::parse(id).ok_or(UserIdError::InvalidClaim)?;
                 match named {
                     Some(named) if named != user.as_str() => Err(UserIdError::Mismatch),
                     _ => Ok(user),
@@ -207,6 +227,11 @@ mod tests {
             json!({"sub": " alice"}),
             json!({"sub": "alice\n"}),
             json!({"sub": "al\u{0}ice"}),
+            json!({"sub": "alice\u{200b}"}),
+            json!({"sub": "\u{feff}alice"}),
+            json!({"sub": "alice\u{202e}"}),
+            json!({"sub": "alice\u{3164}"}),
+            json!({"sub": "alice\u{e0020}"}),
             json!({"sub": "a".repeat(257)}),
             json!({"sub": "a".repeat(10 * 1024)}),
         ] {
@@ -215,6 +240,24 @@ mod tests {
                 Err("InvalidClaim".into()),
                 "{claims}"
             );
+        }
+    }
+
+    #[test]
+    fn rejects_printed_lists_and_maps() {
+        for claim in ["[a@x b@x]", "[a@x]", "[]", "map[id:alice]", "map[]"] {
+            let claims = jwt(&json!({"sub": claim}));
+            assert_eq!(user(&claims, None), Err("ClaimNotString".into()), "{claim}");
+        }
+        for claim in ["[a", "a]", "map", "a[b]", "{a}", "map:[a]"] {
+            assert_eq!(user(&jwt(&json!({"sub": claim})), None), Ok(claim.into()));
+        }
+    }
+
+    #[test]
+    fn keeps_invisible_characters_inside_id() {
+        for id in ["al\u{200d}ice", "مي\u{200c}خواهم", "al ice"] {
+            assert_eq!(user(&jwt(&json!({"sub": id})), None), Ok(id.into()));
         }
     }
 
@@ -273,14 +316,14 @@ mod tests {
         #[test]
         fn accepts_valid_ids_only(id in any::<String>(), named in any::<String>()) {
             let is_valid = (1..=MAX_LENGTH).contains(&id.chars().count())
-                && !id.starts_with(char::is_whitespace)
-                && !id.ends_with(char::is_whitespace)
+                && id.trim_matches(is_blank) == id
                 && !id.contains(char::is_control);
             let jwt = jwt(&json!({"sub": id}));
             let iam = json!({"iam": {"userArn": "arn:…"}});
             let expected = |error: &str| if is_valid { Ok(id.clone()) } else { Err(error.to_owned()) };
-            prop_assert_eq!(user(&jwt, None), expected("InvalidClaim"));
             prop_assert_eq!(user(&iam, Some(&id)), expected("Malformed"));
+            prop_assume!(!is_list_or_map(&id));
+            prop_assert_eq!(user(&jwt, None), expected("InvalidClaim"));
             if is_valid && named != id {
                 prop_assert_eq!(user(&jwt, Some(&named)), Err("Mismatch".into()));
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
 
 use super::emf::{Dimensions, Metadata, Metric, Value, Values};
 use crate::invocation::Invocation;
@@ -65,6 +66,7 @@ fn to_json(
         duration_ms: milliseconds(invocation.elapsed()),
         cold_start: record.cold_start,
         user: invocation.user().map(|hash| format!("{hash:08x}")),
+        supplied_token_workspace: invocation.supplied_token_workspace(),
         function,
         metrics: Values(&metrics),
         aws: Metadata {
@@ -98,6 +100,8 @@ struct LogLine<'a> {
     cold_start: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    supplied_token_workspace: Option<Uuid>,
     #[serde(rename = "Function")]
     function: &'a str,
     #[serde(flatten)]
