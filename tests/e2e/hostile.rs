@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use airbyte_sim::{CannedResponse, Route};
 use e2e::{Binary, Config, Event, FAKER, Function, TestEnv, case, token};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -202,6 +203,46 @@ async fn bounds_cost_of_hostile_bodies() {
     let peak = function.memory_kib("VmHWM");
     assert!(peak < 100 * 1024, "peak memory of {peak} KiB");
     expect_works(&function, Binary::CreateSource).await;
+}
+
+/// Airbyte's strings are compared with what was sent, which must not cost more than sending it.
+#[tokio::test]
+async fn bounds_cost_of_rejected_configurations() {
+    let secrets: Vec<_> = (0..18_000)
+        .map(|number| format!("{}-{number:x}-hunter2%2541secret", number * 7919))
+        .collect();
+    let configuration = json!({ "count": 10, "secrets": secrets });
+    let event = || Event::create().field("connection_configuration", configuration.clone());
+    let detail: Vec<_> = (0..500)
+        .map(|number| {
+            json!({
+                "loc": ["body", "connection_configuration", "secrets", number],
+                "msg": format!("value {} is invalid ({})", secrets[number], "x".repeat(500)),
+                "type": "value_error",
+            })
+        })
+        .collect();
+    let rejected = CannedResponse::new(422).json(&json!({ "detail": detail }));
+    let accepted = CannedResponse::new(201).json(&json!({ "id": Uuid::new_v4() }));
+    let env = TestEnv::new().await;
+    let function = env.create_source().await;
+    function.invoke(Event::create()).await.expect_success(201);
+
+    let mut times = [Duration::ZERO; 2];
+    for _ in 0..3 {
+        for (time, response, status) in [(0, &accepted, 201), (1, &rejected, 422)] {
+            env.respond(Route::Sources, response.clone());
+            let before = function.cpu_time();
+            assert_eq!(function.invoke(event()).await.status, status);
+            times[time] += function.cpu_time() - before;
+        }
+    }
+
+    let [accepting, rejecting] = times;
+    assert!(
+        rejecting < 3 * accepting,
+        "rejected in {rejecting:?}, accepted in {accepting:?}"
+    );
 }
 
 #[tokio::test]

@@ -247,6 +247,18 @@ impl Function {
         self.process_id
     }
 
+    /// Returns the CPU time that the function has used. It has one thread.
+    ///
+    /// # Panics
+    /// If Linux does not say.
+    #[must_use]
+    pub fn cpu_time(&self) -> Duration {
+        let path = format!("/proc/{}/schedstat", self.process_id);
+        let text = std::fs::read_to_string(&path).expect("a running process on Linux");
+        let nanoseconds = text.split(' ').next().and_then(|field| field.parse().ok());
+        Duration::from_nanos(nanoseconds.expect("nanoseconds on the CPU"))
+    }
+
     /// Returns a field of `/proc/PID/status` in KiB: `VmRSS` is the resident memory, `VmHWM` its peak.
     ///
     /// # Panics

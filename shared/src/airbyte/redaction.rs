@@ -5,7 +5,7 @@
 //! percent-encoding, HTML entities, and the escapes of JSON and Python decode to. If more than 64 KiB were sent, all
 //! strings are withheld.
 //!
-//! Not recognized are fragments of less than six letters or digits, values without a letter or digit, and other encodings
+//! Not recognized are fragments of fewer than six letters or digits, values without a letter or digit, and other encodings
 //! such as base64.
 
 use std::borrow::Cow;
