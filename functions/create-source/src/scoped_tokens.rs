@@ -1,4 +1,4 @@
-//! The scoped tokens that were minted for callers who sent none, one for each user, until shortly before they expire.
+//! A cache of the scoped tokens that the function minted for callers who sent none: one per user.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,19 +8,19 @@ use shared::airbyte::token::UnverifiedToken;
 use shared::request::caller::ExternalUserId;
 use time::{Duration, OffsetDateTime};
 
-/// The most users whose tokens are kept: about 1.5 KiB each. The one that was longest not used makes room.
+/// The maximum number of cached tokens, of about 1.5 KiB each. The least recently used one is evicted.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 
-/// No token is used in its last minute: a call could outlast it.
+/// The time before its expiry from which a token is not used, because it could expire during the call.
 const MARGIN: Duration = Duration::MINUTE;
 
-/// Tokens by user.
+/// The cached tokens, by user.
 #[derive(Debug)]
 pub struct ScopedTokens(Mutex<LruCache<ExternalUserId, UnverifiedToken>>);
 
 impl Default for ScopedTokens {
     fn default() -> Self {
-        // Not `new`, which makes room for all of them at start.
+        // `new` would allocate the whole capacity.
         let mut tokens = LruCache::unbounded();
         tokens.resize(CAPACITY);
         Self(Mutex::new(tokens))
@@ -28,7 +28,7 @@ impl Default for ScopedTokens {
 }
 
 impl ScopedTokens {
-    /// The user's token, if it is good for a call at `now`.
+    /// Returns the user's token, if it is valid for a call at `now`.
     #[must_use]
     pub fn get(&self, user: &ExternalUserId, now: OffsetDateTime) -> Option<UnverifiedToken> {
         let mut tokens = self.lock();
@@ -40,19 +40,19 @@ impl ScopedTokens {
         Some(token.clone())
     }
 
-    /// Keeps a user's token, unless it is nearly over already.
+    /// Caches a user's token, unless it expires within the margin.
     pub fn put(&self, user: ExternalUserId, token: UnverifiedToken, now: OffsetDateTime) {
         if !token.is_expired_at(now + MARGIN) {
             self.lock().put(user, token);
         }
     }
 
-    /// Forgets a user's token.
+    /// Removes a user's token.
     pub fn remove(&self, user: &ExternalUserId) {
         self.lock().pop(user);
     }
 
-    /// A panic elsewhere leaves nothing half done here.
+    /// A panic while the lock is held leaves the cache consistent.
     fn lock(&self) -> MutexGuard<'_, LruCache<ExternalUserId, UnverifiedToken>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -71,17 +71,17 @@ mod tests {
         OffsetDateTime::UNIX_EPOCH
     }
 
-    fn token(workspace: u128, lasts: Duration) -> UnverifiedToken {
+    fn token(workspace: u128, lifetime: Duration) -> UnverifiedToken {
         UnverifiedToken {
             scoped_token: "jwt".into(),
             widget_url: "https://cloud.airbyte.com".into(),
             workspace_id: Uuid::from_u128(workspace),
-            expires_at: now() + lasts,
+            expires_at: now() + lifetime,
         }
     }
 
     #[test]
-    fn each_user_has_their_own() {
+    fn caches_one_token_per_user() {
         let tokens = ScopedTokens::default();
         tokens.put(user("alice"), token(1, Duration::HOUR), now());
         tokens.put(user("bob"), token(2, Duration::HOUR), now());
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn none_is_used_in_its_last_minute() {
+    fn ignores_token_in_last_minute() {
         let tokens = ScopedTokens::default();
         tokens.put(user("alice"), token(1, Duration::minutes(5)), now());
         assert!(
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_unused_makes_room() {
+    fn evicts_least_recently_used_token() {
         let tokens = ScopedTokens::default();
         for n in 0..=CAPACITY.get() as u128 {
             tokens.put(user(&format!("user-{n}")), token(n, Duration::HOUR), now());
