@@ -53,7 +53,9 @@ impl FieldErrors {
         }
     }
 
-    fn is_reported(&self, pointer: &str) -> bool {
+    /// Whether there is an error with this pointer.
+    #[must_use]
+    pub fn is_reported(&self, pointer: &str) -> bool {
         self.errors.iter().any(|error| error.pointer == pointer)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::airbyte::token::{DecodeError, OpaqueToken, UnverifiedToken};
 use crate::airbyte::{Airbyte, AirbyteError, NewSource};
-use crate::credential::{CredentialError, CredentialStore};
+use crate::credential::{CredentialError, CredentialStore, Denial};
 use crate::invocation::Invocation;
 use crate::request::caller::ExternalUserId;
 use crate::request::origin::Origin;
@@ -76,7 +76,7 @@ impl Minter {
         let mint = async |token: &_| self.airbyte.mint(token, user, origin, invocation).await;
         let opaque: OpaqueToken = self
             .credentials
-            .call::<_, MintError>(invocation, mint)
+            .call::<_, MintError>(Denial::CredentialOrRequest, invocation, mint)
             .await?;
         let decoded = opaque.decode_unverified()?;
         Ok(MintedToken { opaque, decoded })
@@ -89,6 +89,8 @@ impl Minter {
         invocation: &Invocation,
     ) -> Result<String, MintError> {
         let create = async |token: &_| self.airbyte.create_source(token, source, invocation).await;
-        self.credentials.call(invocation, create).await
+        self.credentials
+            .call(Denial::Request, invocation, create)
+            .await
     }
 }

@@ -12,12 +12,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 import requests
 import schemathesis
 from schemathesis.checks import CHECKS, load_all_checks
 
 import openapi
 from programs import REPOSITORY, Airbyte, SecretsManager, clean_environment, free_ports, target_directory, wait_for
+
+# The generations of Airbyte's API.
+DEFAULT_GENERATION = "embedded"
+GENERATIONS = (DEFAULT_GENERATION, "agents")
+
+# Runs a test once for each generation.
+each_generation = pytest.mark.parametrize("generation", GENERATIONS, indirect=True, scope="session")
 
 # The only allowed origin of the stack, as in the examples of openapi.yaml.
 ORIGIN = "http://localhost:5173"

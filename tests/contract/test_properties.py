@@ -5,9 +5,12 @@ from schemathesis import Case
 from schemathesis.core.parameters import ParameterLocation
 
 import openapi
-from stack import CONFIGURATION, ORIGIN, SUCCESS, TEMPLATE, load_schema
+from stack import CONFIGURATION, ORIGIN, SUCCESS, TEMPLATE, each_generation, load_schema
 
 USER = "alice"
+
+# The fields that only AIRBYTE_API=agents has; with the other API, they result in 400.
+AGENTS_FIELDS = {"name": "Mine", "credentials": {"api_token": "not-a-real-token"}, "environment": {}}
 
 schema = load_schema()
 
@@ -19,7 +22,7 @@ def caller(running_stack) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def own(running_stack) -> dict:
+def own(running_stack, generation) -> dict:
     """A value for each field of the bodies that belongs to the caller and that Airbyte accepts."""
     minted = running_stack.call("/token", user=USER).json()
     return {
@@ -29,7 +32,12 @@ def own(running_stack) -> dict:
         "token": minted["token"],
         "source_config_template_id": TEMPLATE,
         "connection_configuration": CONFIGURATION,
-    }
+    } | (AGENTS_FIELDS if generation == "agents" else {})
+
+
+def supported(body: dict, generation: str) -> dict:
+    """The fields of the body that the generation has."""
+    return {name: value for name, value in body.items() if generation == "agents" or name not in AGENTS_FIELDS}
 
 
 def fields(path: str) -> dict:
@@ -43,15 +51,18 @@ def is_valid(case: Case) -> bool:
 
 
 @schema.parametrize()
-def test_generated_request_gets_documented_response(case, running_stack, caller):
+def test_generated_request_gets_documented_response(case, running_stack, generation, caller):
     if is_valid(case) and isinstance(case.body, dict):
         # A string that only matches the pattern of a token results in 400, as documented: no schema can express it.
-        case.body = {name: value for name, value in case.body.items() if name != "token"}
+        case.body = {name: value for name, value in supported(case.body, generation).items() if name != "token"}
     case.call_and_validate(base_url=running_stack.url, headers=caller)
 
 
+@each_generation
 @schema.parametrize()
-def test_valid_generated_request_succeeds(case, running_stack, caller, own):
+def test_valid_generated_request_succeeds(case, running_stack, generation, caller, own):
+    if is_valid(case) and isinstance(case.body, dict):
+        case.body = supported(case.body, generation)
     if isinstance(case.body, dict):
         # null stays, because it stands for an omitted field. Values that the schema forbids stay, too.
         case.body = {
@@ -66,7 +77,8 @@ def test_valid_generated_request_succeeds(case, running_stack, caller, own):
 
 
 def test_all_fields_have_values_of_the_caller(own):
-    assert own.keys() == {name for path in SUCCESS for name in fields(path)}
+    documented = {name for path in SUCCESS for name in fields(path)}
+    assert own.keys() == documented - AGENTS_FIELDS.keys()
 
 
 def test_all_operations_require_authentication():

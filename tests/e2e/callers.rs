@@ -1,12 +1,19 @@
 //! Authentication of callers: every shape of `requestContext.authorizer`, through both functions.
 
 use airbyte_sim::Route;
-use e2e::{Binary, Event, Function, TestEnv, case};
+use e2e::{Binary, Event, Function, Generation, TestEnv, case};
 use serde_json::{Value, json};
+
+e2e::test_each_generation!(
+    sends_valid_user_ids_unchanged,
+    reads_user_id_from_configured_claim,
+    mints_for_each_user_backend_names,
+);
 
 /// Returns the user IDs that were sent to Airbyte.
 fn sent_users(env: &TestEnv) -> Vec<String> {
-    let user = |body: Value| body["externalUserId"].as_str().unwrap().to_owned();
+    let name = env.names().user;
+    let user = |body: Value| body[name].as_str().unwrap().to_owned();
     let requests = env.requests(Route::WidgetToken);
     requests
         .iter()
@@ -124,8 +131,7 @@ async fn rejects_two_authorizers_at_once() {
     assert!(env.airbyte.requests().is_empty());
 }
 
-#[tokio::test]
-async fn sends_valid_user_ids_unchanged() {
+async fn sends_valid_user_ids_unchanged(generation: Generation) {
     let longest = "é".repeat(256);
     let ids = [
         "u",
@@ -138,7 +144,7 @@ async fn sends_valid_user_ids_unchanged() {
         r#""quoted" \ and/slashed {}"#,
         longest.as_str(),
     ];
-    let env = TestEnv::new().await;
+    let env = TestEnv::of(generation).await;
     for binary in Binary::ALL {
         let function = env.start(binary).await;
         env.airbyte.clear_requests();
@@ -253,9 +259,8 @@ async fn ignores_body_user_without_claim() {
     assert!(env.airbyte.requests().is_empty());
 }
 
-#[tokio::test]
-async fn reads_user_id_from_configured_claim() {
-    let env = TestEnv::new().await;
+async fn reads_user_id_from_configured_claim(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let claim = "https://example.com/user_id";
     let config = env.config().with("EXTERNAL_USER_ID_CLAIM", claim);
     for binary in Binary::ALL {
@@ -386,9 +391,8 @@ async fn forbids_cognito_identity_signatures() {
     assert!(env.airbyte.requests().is_empty());
 }
 
-#[tokio::test]
-async fn mints_for_each_user_backend_names() {
-    let env = TestEnv::new().await;
+async fn mints_for_each_user_backend_names(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let function = env.mint_token().await;
     for user in ["alice", "bob"] {
         let event = Event::mint()

@@ -1,9 +1,20 @@
 //! `POST /sources`.
 
-use airbyte_sim::{CannedResponse, Route};
-use e2e::{Event, FAKER, TestEnv, case, faker_source};
+use airbyte_sim::{CannedResponse, Options, Route};
+use e2e::{Config, Event, FAKER, Generation, Secret, TestEnv, case, faker_source};
 use serde_json::json;
 use uuid::Uuid;
+
+e2e::test_each_generation!(
+    creates_source_in_callers_workspace,
+    sends_documented_create_request,
+    names_organization_in_every_call,
+    accepts_workspace_id_of_token,
+    forbids_other_workspace_before_sending,
+    accepts_backend_with_iam_signature,
+    returns_201_for_any_success_status,
+    forwards_configuration_verbatim,
+);
 
 /// Mints an opaque token with `mint-token` and clears the request log.
 async fn mint(env: &TestEnv) -> String {
@@ -13,9 +24,8 @@ async fn mint(env: &TestEnv) -> String {
     token.to_owned()
 }
 
-#[tokio::test]
-async fn creates_source_in_callers_workspace() {
-    let env = TestEnv::new().await;
+async fn creates_source_in_callers_workspace(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let function = env.create_source().await;
 
     let response = function.invoke(Event::create()).await;
@@ -29,9 +39,8 @@ async fn creates_source_in_callers_workspace() {
     assert_eq!(env.routes(), [Route::WidgetToken, Route::Sources]);
 }
 
-#[tokio::test]
-async fn sends_documented_create_request() {
-    let env = TestEnv::new().await;
+async fn sends_documented_create_request(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let token = mint(&env).await;
     let scoped_token = e2e::token::decode(&token)["token"].clone();
     let function = env.create_source().await;
@@ -43,26 +52,53 @@ async fn sends_documented_create_request() {
     assert_eq!(requests.len(), 1, "{requests:?}");
     assert_eq!(
         (requests[0].method.as_str(), requests[0].path.as_str()),
-        ("POST", "/api/v1/integrations/sources/")
+        ("POST", generation.names().create_path)
     );
     assert_eq!(
         requests[0].header("authorization"),
         Some(format!("Bearer {}", scoped_token.as_str().unwrap()).as_str())
     );
     assert_eq!(requests[0].header("content-type"), Some("application/json"));
-    assert_eq!(
-        requests[0].json().unwrap(),
-        json!({
+    let body = match generation {
+        Generation::Embedded => json!({
             "workspace_id": env.workspace_of("alice"),
             "source_config_template_id": FAKER,
             "connection_configuration": { "count": 10 },
-        })
-    );
+        }),
+        Generation::Agents => json!({
+            "workspace_name": "alice",
+            "source_template_id": FAKER,
+            "replication_config": { "count": 10 },
+        }),
+    };
+    assert_eq!(requests[0].json().unwrap(), body);
 }
 
-#[tokio::test]
-async fn accepts_workspace_id_of_token() {
-    let env = TestEnv::new().await;
+/// Airbyte requires the header of accounts with several organizations.
+async fn names_organization_in_every_call(generation: Generation) {
+    let organization = Uuid::try_parse(Config::ORGANIZATION_ID).unwrap();
+    let options = Options {
+        organizations: Some(vec![Uuid::new_v4(), organization]),
+        ..Options::default()
+    };
+    let secret = Secret::application("dev-client-secret").await;
+    let env = TestEnv::with(options, secret).await.generation(generation);
+
+    let response = env.create_source().await.invoke(Event::create()).await;
+
+    response.expect_success(201);
+    let expected = generation.organization_header();
+    assert_eq!(env.airbyte.requests().len(), 3);
+    for request in env.airbyte.requests() {
+        let header = request.header("x-organization-id");
+        assert_eq!(header, expected, "{request:?}");
+    }
+    let source = &env.airbyte.sources()[0];
+    assert_eq!(source.workspace_id, env.workspace_of("alice"));
+}
+
+async fn accepts_workspace_id_of_token(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let token = mint(&env).await;
     let workspace = env.workspace_of("alice").to_string();
     let function = env.create_source().await;
@@ -77,9 +113,8 @@ async fn accepts_workspace_id_of_token() {
     assert_eq!(env.airbyte.sources().len(), 2);
 }
 
-#[tokio::test]
-async fn forbids_other_workspace_before_sending() {
-    let env = TestEnv::new().await;
+async fn forbids_other_workspace_before_sending(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let token = mint(&env).await;
     let function = env.create_source().await;
     let event = Event::create().field("workspace_id", Uuid::new_v4().to_string());
@@ -96,9 +131,8 @@ async fn forbids_other_workspace_before_sending() {
     assert_eq!(env.routes(), [Route::WidgetToken]);
 }
 
-#[tokio::test]
-async fn accepts_backend_with_iam_signature() {
-    let env = TestEnv::new().await;
+async fn accepts_backend_with_iam_signature(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let event = Event::create()
         .field("externalUserId", "alice")
         .iam()
@@ -126,11 +160,10 @@ async fn decodes_base64_body() {
     assert_eq!(env.airbyte.sources().len(), 1);
 }
 
-#[tokio::test]
-async fn returns_201_for_any_success_status() {
+async fn returns_201_for_any_success_status(generation: Generation) {
     // Numbers that a conversion to floating point would change.
     let body = r#"{"source_id":"6f2c","created_at":12345678901234567890123,"ratio":1.0,"more":{"b":1,"a":[]}}"#;
-    let env = TestEnv::new().await;
+    let env = TestEnv::of(generation).await;
     let function = env.create_source().await;
     for status in [200, 201, 202] {
         let _case = case(status);
@@ -148,8 +181,7 @@ async fn returns_201_for_any_success_status() {
     }
 }
 
-#[tokio::test]
-async fn forwards_configuration_verbatim() {
+async fn forwards_configuration_verbatim(generation: Generation) {
     let configuration = r#"{
   "count" :  10,
   "big": 123456789012345678901234567890, "negative": -0, "float": 1.0, "exponent": 1e5, "Exponent": 1E+05,
@@ -159,7 +191,7 @@ async fn forwards_configuration_verbatim() {
     let body = format!(
         r#"{{ "connection_configuration" : {configuration} , "source_config_template_id": "{FAKER}" }}"#
     );
-    let env = TestEnv::new().await;
+    let env = TestEnv::of(generation).await;
     let function = env.create_source().await;
     for (name, event) in [
         ("text", Event::create().body(&body)),

@@ -6,9 +6,27 @@ use std::time::{Duration, Instant};
 use airbyte_sim::{
     Application, CannedResponse, ErrorShape, Exchange, Fault, FaultKind, Options, Route,
 };
-use e2e::{Binary, Event, Function, Secret, SecretsManager, TestEnv, case, eventually};
+use e2e::{Binary, Event, Function, Generation, Secret, SecretsManager, TestEnv, case, eventually};
 use futures_util::future::join_all;
 use serde_json::json;
+
+e2e::test_each_generation!(
+    exchanges_application_with_json_body,
+    survives_organization_token_rotation,
+    survives_application_rotation,
+    rereads_secret_when_exchange_is_rejected,
+    survives_rotations_under_load,
+    exchanges_again_when_token_is_rejected,
+    rejects_credential_after_one_reread,
+    rejects_application_after_one_reread,
+    attributes_403_to_request_after_acceptance,
+    serves_other_users_while_403_precedes_acceptance,
+    notices_revocation_within_one_request,
+    replaces_token_that_expires_during_call,
+    keeps_acceptance_when_token_expires_during_call,
+    uses_cached_token_while_exchange_is_forbidden,
+    denied_user_harms_no_other_user,
+);
 
 fn application(client_secret: &str) -> Application {
     Application {
@@ -51,9 +69,8 @@ async fn strips_byte_order_mark_of_secret() {
     }
 }
 
-#[tokio::test]
-async fn exchanges_application_with_json_body() {
-    let env = TestEnv::with_application().await;
+async fn exchanges_application_with_json_body(generation: Generation) {
+    let env = TestEnv::with_application().await.generation(generation);
     mint(&env.mint_token().await).await;
 
     assert_eq!(env.routes(), [Route::ApplicationToken, Route::WidgetToken]);
@@ -61,6 +78,10 @@ async fn exchanges_application_with_json_body() {
     assert_eq!(exchange.path, "/api/v1/account/applications/token");
     assert_eq!(exchange.header("content-type"), Some("application/json"));
     assert_eq!(exchange.header("authorization"), None);
+    assert_eq!(
+        exchange.header("x-organization-id"),
+        generation.organization_header()
+    );
     assert_eq!(
         exchange.json().unwrap(),
         json!({ "client_id": "dev-client-id", "client_secret": "dev-client-secret" })
@@ -172,8 +193,7 @@ async fn expect_unnoticed_rotation(env: &TestEnv, rotate: impl FnOnce(), new_sec
     assert_eq!(env.secrets_manager.reads(), reads + 1);
 }
 
-#[tokio::test]
-async fn survives_organization_token_rotation() {
+async fn survives_organization_token_rotation(generation: Generation) {
     type Format = fn(&str) -> String;
     let formats: [(&str, Format); 2] = [
         ("plain", str::to_owned),
@@ -184,7 +204,7 @@ async fn survives_organization_token_rotation() {
     for (name, format) in formats {
         let _case = case(name);
         let secret = Secret::create(&format(TestEnv::ORGANIZATION_TOKEN)).await;
-        let env = TestEnv::with_secret(secret).await;
+        let env = TestEnv::with_secret(secret).await.generation(generation);
         let rotate = || {
             env.airbyte
                 .set_organization_tokens(vec!["new-token".to_owned()]);
@@ -212,9 +232,8 @@ async fn survives_organization_token_rotation() {
     }
 }
 
-#[tokio::test]
-async fn survives_application_rotation() {
-    let env = TestEnv::with_application().await;
+async fn survives_application_rotation(generation: Generation) {
+    let env = TestEnv::with_application().await.generation(generation);
     let rotate = || {
         env.airbyte
             .set_applications(vec![application("new-secret")]);
@@ -233,14 +252,15 @@ async fn env_with_short_application_tokens() -> TestEnv {
     TestEnv::with(options, Secret::application("dev-client-secret").await).await
 }
 
-#[tokio::test]
-async fn rereads_secret_when_exchange_is_rejected() {
+async fn rereads_secret_when_exchange_is_rejected(generation: Generation) {
     for (name, fault, status) in [
         ("401", None, 401),
         ("invalid client", Some(ErrorShape::InvalidClient), 400),
     ] {
         let _case = case(name);
-        let env = env_with_short_application_tokens().await;
+        let env = env_with_short_application_tokens()
+            .await
+            .generation(generation);
         let function = env.mint_token().await;
         mint(&function).await;
         env.airbyte
@@ -275,8 +295,7 @@ async fn mint_until_exchanges(env: &TestEnv, function: &Function, count: usize) 
 }
 
 /// Four functions serve requests all the time while the credential is rotated.
-#[tokio::test]
-async fn survives_rotations_under_load() {
+async fn survives_rotations_under_load(generation: Generation) {
     const ROTATIONS: usize = 5;
     type Format = fn(usize) -> String;
     let formats: [(&str, Format); 3] = [
@@ -290,7 +309,9 @@ async fn survives_rotations_under_load() {
     ];
     for (name, format) in formats {
         let _case = case(name);
-        let env = TestEnv::with_secret(Secret::create(&format(0)).await).await;
+        let env = TestEnv::with_secret(Secret::create(&format(0)).await)
+            .await
+            .generation(generation);
         let accept = |numbers: &[usize]| {
             let tokens = numbers.iter().map(|number| format!("token-{number}"));
             env.airbyte.set_organization_tokens(tokens.collect());
@@ -345,9 +366,8 @@ async fn switches_from_token_to_application() {
     expect_unnoticed_rotation(&env, rotate, &new_secret).await;
 }
 
-#[tokio::test]
-async fn exchanges_again_when_token_is_rejected() {
-    let env = TestEnv::with_application().await;
+async fn exchanges_again_when_token_is_rejected(generation: Generation) {
+    let env = TestEnv::with_application().await.generation(generation);
     let function = env.mint_token().await;
     mint(&function).await;
     env.airbyte.clear_requests();
@@ -389,11 +409,10 @@ async fn trusts_token_expiry_over_expires_in() {
     );
 }
 
-#[tokio::test]
-async fn rejects_credential_after_one_reread() {
+async fn rejects_credential_after_one_reread(generation: Generation) {
     for status in [401, 403] {
         let _case = case(status);
-        let env = TestEnv::new().await;
+        let env = TestEnv::of(generation).await;
         let function = env.mint_token().await;
         env.respond(Route::WidgetToken, CannedResponse::new(status));
 
@@ -405,15 +424,14 @@ async fn rejects_credential_after_one_reread() {
     }
 }
 
-#[tokio::test]
-async fn rejects_application_after_one_reread() {
+async fn rejects_application_after_one_reread(generation: Generation) {
     for (name, response) in [
         ("401", CannedResponse::new(401)),
         ("403", CannedResponse::new(403)),
         ("invalid client", ErrorShape::InvalidClient.response()),
     ] {
         let _case = case(name);
-        let env = TestEnv::with_application().await;
+        let env = TestEnv::with_application().await.generation(generation);
         let function = env.mint_token().await;
         mint(&function).await;
         env.airbyte.revoke_application_tokens();
@@ -432,7 +450,13 @@ async fn rejects_application_after_one_reread() {
 const DENIED_USER: &str = "mallory";
 
 /// The kinds of bodies that a 403 has, and the problem that each results in.
-const DENIALS: [(ErrorShape, u16, &str, &str); 2] = [
+const DENIALS: [(ErrorShape, u16, &str, &str); 3] = [
+    (
+        ErrorShape::AgentsForbidden,
+        403,
+        "forbidden",
+        "Airbyte does not allow this user to get a token. The operator must check the user's access in Airbyte.",
+    ),
     (
         ErrorShape::ProblemForbidden,
         403,
@@ -466,8 +490,7 @@ fn has_reported_rejection(function: &Function) -> bool {
     logs.iter().any(|line| line["CredentialRejected"] == 1)
 }
 
-#[tokio::test]
-async fn attributes_403_to_request_after_acceptance() {
+async fn attributes_403_to_request_after_acceptance(generation: Generation) {
     let secrets = [
         TestEnv::ORGANIZATION_TOKEN.to_owned(),
         Secret::application_value("dev-client-secret"),
@@ -475,7 +498,9 @@ async fn attributes_403_to_request_after_acceptance() {
     for (secret, binary) in secrets.iter().flat_map(|s| Binary::ALL.map(|b| (s, b))) {
         for (shape, status, problem_type, detail) in DENIALS {
             let _case = case(format!("{secret} {} {shape:?}", binary.name()));
-            let env = TestEnv::with_secret(Secret::create(secret).await).await;
+            let env = TestEnv::with_secret(Secret::create(secret).await)
+                .await
+                .generation(generation);
             let function = env.start(binary).await;
             let accepted = function.invoke(request_by("alice", binary)).await;
             accepted.expect_success(binary.success());
@@ -518,9 +543,8 @@ async fn keeps_acceptance_when_secret_and_token_are_refreshed() {
     }
 }
 
-#[tokio::test]
-async fn serves_other_users_while_403_precedes_acceptance() {
-    let env = TestEnv::new().await;
+async fn serves_other_users_while_403_precedes_acceptance(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     deny_user(&env, ErrorShape::HtmlForbidden);
     let function = env.mint_token().await;
 
@@ -538,15 +562,16 @@ async fn serves_other_users_while_403_precedes_acceptance() {
     denied.expect_problem(502, "upstream-error");
 }
 
-#[tokio::test]
-async fn notices_revocation_within_one_request() {
+async fn notices_revocation_within_one_request(generation: Generation) {
     let secrets = [
         TestEnv::ORGANIZATION_TOKEN.to_owned(),
         Secret::application_value("dev-client-secret"),
     ];
     for (secret, binary) in secrets.iter().flat_map(|s| Binary::ALL.map(|b| (s, b))) {
         let _case = case(format!("{secret} {}", binary.name()));
-        let env = TestEnv::with_secret(Secret::create(secret).await).await;
+        let env = TestEnv::with_secret(Secret::create(secret).await)
+            .await
+            .generation(generation);
         let function = env.start(binary).await;
         let accepted = function.invoke(request_by("alice", binary)).await;
         accepted.expect_success(binary.success());
@@ -562,9 +587,60 @@ async fn notices_revocation_within_one_request() {
     }
 }
 
-#[tokio::test]
-async fn uses_cached_token_while_exchange_is_forbidden() {
-    let env = env_with_short_application_tokens().await;
+/// Injects a delay into the next mint that is longer than the lifetime of its token.
+fn delay_mint(env: &TestEnv) {
+    let delay = FaultKind::Delay(Duration::from_millis(2100));
+    env.airbyte
+        .inject(Fault::new(Route::WidgetToken, delay).times(1));
+}
+
+async fn replaces_token_that_expires_during_call(generation: Generation) {
+    let env = env_with_short_application_tokens()
+        .await
+        .generation(generation);
+    let function = env.mint_token().await;
+    mint(&function).await;
+    env.airbyte.clear_requests();
+    delay_mint(&env);
+
+    mint(&function).await;
+
+    let mint_statuses: Vec<_> = env
+        .requests(Route::WidgetToken)
+        .iter()
+        .map(|request| request.status.unwrap())
+        .collect();
+    assert_eq!(mint_statuses, [401, 200]);
+    assert_eq!(env.secrets_manager.reads(), 1);
+    assert!(!has_reported_rejection(&function), "{}", function.output());
+}
+
+/// The exchange is forbidden, for example by a firewall, which says as little about the credential as the expired token.
+async fn keeps_acceptance_when_token_expires_during_call(generation: Generation) {
+    let env = env_with_short_application_tokens()
+        .await
+        .generation(generation);
+    let function = env.mint_token().await;
+    mint(&function).await;
+    env.respond(
+        Route::ApplicationToken,
+        ErrorShape::HtmlForbidden.response(),
+    );
+    delay_mint(&env);
+
+    let response = function.invoke(Event::mint()).await;
+
+    response.expect_problem(502, "upstream-error");
+    assert_eq!(env.secrets_manager.reads(), 1);
+    assert!(!has_reported_rejection(&function), "{}", function.output());
+    env.airbyte.clear_faults();
+    mint(&function).await;
+}
+
+async fn uses_cached_token_while_exchange_is_forbidden(generation: Generation) {
+    let env = env_with_short_application_tokens()
+        .await
+        .generation(generation);
     let function = env.mint_token().await;
     mint(&function).await;
     env.respond(
@@ -595,10 +671,9 @@ async fn uses_cached_token_while_exchange_is_forbidden() {
 }
 
 /// One denied user calls five times as often as each of 20 others, who must not notice. `make load` has the long form.
-#[tokio::test]
-async fn denied_user_harms_no_other_user() {
+async fn denied_user_harms_no_other_user(generation: Generation) {
     const ROUNDS: usize = 10;
-    let env = TestEnv::with_application().await;
+    let env = TestEnv::with_application().await.generation(generation);
     let functions = join_all((0..4).map(|_| env.mint_token())).await;
     for function in &functions {
         mint(function).await;

@@ -329,7 +329,13 @@ async fn reports_invalid_mint_response(generation: Generation) {
         json!({ "token": token::opaque_with_claims(&claims) }).to_string()
     };
     let invalid_token = |error| format!("Airbyte returned an invalid token: {error}. Retry later.");
-    let cases: [(&str, Vec<u8>, &str); 13] = [
+    let with_workspace = |claim: Value, widget_url: &str| {
+        let mut claims = token::scoped_claims(Uuid::new_v4(), "alice", token::in_an_hour());
+        claims["io.airbyte.auth.workspace_scope"]["workspaceId"] = claim;
+        json!({ "token": token::opaque(&token::jwt(&claims), widget_url) }).to_string()
+    };
+    let other_workspace = format!("{}?workspaceId={}", token::WIDGET_URL, Uuid::new_v4());
+    let cases: [(&str, Vec<u8>, &str); 16] = [
         ("empty", b"".to_vec(), INVALID),
         ("HTML", b"<html>hello</html>".to_vec(), INVALID),
         ("list", b"[]".to_vec(), INVALID),
@@ -359,6 +365,21 @@ async fn reports_invalid_mint_response(generation: Generation) {
             "expiry out of range",
             with_expiry(json!(-99_999_999_999_i64)).into(),
             &invalid_token("expiry of the JWT (`exp`) is not a valid time"),
+        ),
+        (
+            "no workspace",
+            with_workspace(Value::Null, token::WIDGET_URL).into(),
+            &invalid_token("neither the JWT nor `widgetUrl` has a workspace"),
+        ),
+        (
+            "invalid workspace",
+            with_workspace(json!("alice"), token::WIDGET_URL).into(),
+            &invalid_token("workspace is not a UUID"),
+        ),
+        (
+            "two workspaces",
+            with_workspace(json!(Uuid::new_v4()), &other_workspace).into(),
+            &invalid_token("JWT and `widgetUrl` have different workspaces"),
         ),
         (
             "truncated",

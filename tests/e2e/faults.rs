@@ -246,7 +246,7 @@ async fn outcome_of(failure: &str, upstream: Upstream, generation: Generation) -
     let elsewhere = Airbyte::start(Options::default())
         .await
         .expect("a free port");
-    let redirect_target = format!("{}/api/v1/embedded/widget_token", elsewhere.url());
+    let redirect_target = format!("{}{}", elsewhere.url(), generation.names().mint_path);
     let parsed = Failure::parse(failure, upstream, &redirect_target);
     let outcome = match upstream {
         Upstream::Secret => fail_secret(&parsed).await,
@@ -520,10 +520,11 @@ async fn responds_when_deadline_is_close() {
 /// The table covers single calls; this covers a whole create, whose redirects would carry a credential.
 async fn never_follows_redirects(generation: Generation) {
     let elsewhere = Airbyte::start(Options::default()).await.unwrap();
+    let names = generation.names();
     for path in [
         "/api/v1/account/applications/token",
-        "/api/v1/embedded/widget_token",
-        "/api/v1/integrations/sources/",
+        names.mint_path,
+        names.create_path,
     ] {
         let env = TestEnv::with_application().await.generation(generation);
         let function = env.create_source().await;

@@ -1,8 +1,21 @@
 //! The functions' output: one JSON object per line, and one line per request with its outcome and metrics.
 
 use airbyte_sim::{CannedResponse, FaultKind, Route};
-use e2e::{Binary, Event, Function, Secret, SecretsManager, TestEnv, case, faker_source};
+use e2e::{
+    Binary, Event, Function, Generation, Secret, SecretsManager, TestEnv, case, faker_source, token,
+};
 use serde_json::{Value, json};
+use uuid::Uuid;
+
+e2e::test_each_generation!(
+    logs_one_line_per_request,
+    logs_upstream_status_and_attempts,
+    logs_problem_type_with_level,
+    logs_user_as_same_hash_in_both_functions,
+    logs_workspace_of_supplied_token,
+    embeds_metrics_in_request_line,
+    logs_setting_to_check_if_endpoint_is_missing,
+);
 
 /// Returns the lines of requests, without warnings.
 fn request_lines(function: &Function) -> Vec<Value> {
@@ -60,12 +73,17 @@ fn metric(line: &Value, name: &str) -> Option<f64> {
         .map(|(_, value)| value)
 }
 
-#[tokio::test]
-async fn logs_one_line_per_request() {
-    let env = TestEnv::new().await;
-    for (binary, route, outcome, attempts) in [
-        (Binary::MintToken, "POST /token", "token-minted", 1),
-        (Binary::CreateSource, "POST /sources", "source-created", 2),
+async fn logs_one_line_per_request(generation: Generation) {
+    let env = TestEnv::of(generation).await;
+    for (binary, route, outcome, upstream_status, attempts) in [
+        (Binary::MintToken, "POST /token", "token-minted", 200, 1),
+        (
+            Binary::CreateSource,
+            "POST /sources",
+            "source-created",
+            generation.create_status(),
+            2,
+        ),
     ] {
         let function = env.start(binary).await;
 
@@ -80,7 +98,7 @@ async fn logs_one_line_per_request() {
             ("route", json!(route)),
             ("outcome", json!(outcome)),
             ("status", json!(binary.success())),
-            ("upstreamStatus", json!(binary.success())),
+            ("upstreamStatus", json!(upstream_status)),
             ("attempts", json!(attempts)),
             ("coldStart", json!(true)),
             ("level", json!("INFO")),
@@ -97,9 +115,8 @@ async fn logs_one_line_per_request() {
     }
 }
 
-#[tokio::test]
-async fn logs_upstream_status_and_attempts() {
-    let env = TestEnv::new().await;
+async fn logs_upstream_status_and_attempts(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let function = env.mint_token().await;
     function.invoke(Event::mint()).await.expect_success(200);
     env.respond(Route::WidgetToken, CannedResponse::new(503));
@@ -143,9 +160,8 @@ async fn fail_twice(env: &TestEnv, function: &Function) {
     response.expect_problem(502, "credential-rejected");
 }
 
-#[tokio::test]
-async fn logs_problem_type_with_level() {
-    let env = TestEnv::new().await;
+async fn logs_problem_type_with_level(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let function = env.mint_token().await;
     fail_twice(&env, &function).await;
 
@@ -162,10 +178,9 @@ async fn logs_problem_type_with_level() {
     );
 }
 
-#[tokio::test]
-async fn logs_user_as_same_hash_in_both_functions() {
+async fn logs_user_as_same_hash_in_both_functions(generation: Generation) {
     let (alice, bob) = ("alice@example.com", "bob@example.com");
-    let env = TestEnv::new().await;
+    let env = TestEnv::of(generation).await;
     let mut hashes = Vec::new();
     for (binary, event, user) in [
         (Binary::MintToken, Event::mint_token(alice), alice),
@@ -193,9 +208,8 @@ async fn logs_user_as_same_hash_in_both_functions() {
     );
 }
 
-#[tokio::test]
-async fn logs_workspace_of_supplied_token() {
-    let env = TestEnv::new().await;
+async fn logs_workspace_of_supplied_token(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let mint_token = env.mint_token().await;
     let response = mint_token.invoke(Event::mint_token("alice")).await;
     let minted = response.expect_success(200);
@@ -203,7 +217,16 @@ async fn logs_workspace_of_supplied_token() {
     let create = || Event::create_source("bob", &faker_source());
 
     let supplied = create().field("token", minted["token"].clone());
-    function.invoke(supplied).await.expect_success(201);
+    let response = function.invoke(supplied).await;
+    match generation {
+        Generation::Embedded => {
+            response.expect_success(201);
+        }
+        // The create names the user, which Airbyte compares with the token's.
+        Generation::Agents => {
+            response.expect_problem(403, "forbidden");
+        }
+    }
     function.invoke(create()).await.expect_success(201);
 
     let lines = request_lines(&function);
@@ -212,9 +235,8 @@ async fn logs_workspace_of_supplied_token() {
     assert!(lines[1].get("suppliedTokenWorkspace").is_none());
 }
 
-#[tokio::test]
-async fn embeds_metrics_in_request_line() {
-    let env = TestEnv::new().await;
+async fn embeds_metrics_in_request_line(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let function = env.mint_token().await;
     function.invoke(Event::mint()).await.expect_success(200);
     fail_twice(&env, &function).await;
@@ -318,6 +340,70 @@ async fn logs_why_secret_cannot_be_used() {
         assert_eq!(warning["still_usable"], false);
         assert_eq!(warning["reason"], expected);
     }
+}
+
+/// Returns the paths of the calls for which the log names the settings to check.
+fn missing_endpoints(function: &Function) -> Vec<Value> {
+    let mut lines = function.logs();
+    lines.retain(|line| {
+        let message = line["message"].as_str().unwrap_or_default();
+        message == "no such endpoint at Airbyte: check AIRBYTE_API and AIRBYTE_API_URL"
+    });
+    lines
+        .iter()
+        .map(|line| json!([line["level"], line["path"], line["status"]]))
+        .collect()
+}
+
+async fn logs_setting_to_check_if_endpoint_is_missing(generation: Generation) {
+    use airbyte_sim::Generation as Served;
+    let env = TestEnv::of(generation).await;
+    let names = env.names();
+    let token = token::mint(&env.airbyte, "alice").await;
+    let create = Event::create().field("token", token);
+    let switch_off = || {
+        env.airbyte.set_generations(match generation {
+            Generation::Embedded => &[Served::Agents],
+            Generation::Agents => &[Served::Embedded],
+        });
+    };
+    let redirect = |status| {
+        let path = names.create_path;
+        let response = CannedResponse::new(status).header("location", format!("{path}/"));
+        env.respond(Route::Any, response);
+    };
+    for (binary, event, path) in [
+        (Binary::MintToken, Event::mint(), names.mint_path),
+        (Binary::CreateSource, create, names.create_path),
+    ] {
+        for status in [307, 308, 404] {
+            let _case = case(format_args!("{} {status}", binary.name()));
+            let function = env.start(binary).await;
+            match status {
+                404 => switch_off(),
+                _ => redirect(status),
+            }
+
+            let response = function.invoke(&event).await;
+
+            env.airbyte.clear_faults();
+            env.airbyte.set_generations(&Served::ALL);
+            assert!([502, 422].contains(&response.status), "{response:?}");
+            assert_eq!(
+                missing_endpoints(&function),
+                [json!(["WARN", path, status])],
+                "{}",
+                function.output()
+            );
+        }
+    }
+
+    // Another 404 is about the request.
+    let function = env.create_source().await;
+    let unknown = Event::create().field("source_config_template_id", Uuid::new_v4().to_string());
+    let response = function.invoke(unknown).await;
+    response.expect_problem(422, "source-rejected");
+    assert!(missing_endpoints(&function).is_empty());
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
     reason = "a test reports by panicking"
 )]
 
+mod agents;
 mod browser;
 mod callers;
 mod cargo_lambda;

@@ -5,16 +5,26 @@ use base64::Engine;
 use base64::prelude::{
     BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD,
 };
-use e2e::token::{claims, decode, in_an_hour, jwt, scoped_claims};
-use e2e::{Config, Event, TestEnv, case};
+use e2e::token::{claims, decode, in_an_hour, jwt, opaque, scoped_claims};
+use e2e::{Config, Event, Generation, TestEnv, case};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-#[tokio::test]
-async fn returns_token_for_widget_and_custom_form() {
-    let env = TestEnv::new().await;
+e2e::test_each_generation!(
+    returns_token_for_widget_and_custom_form,
+    sends_documented_mint_request,
+    keeps_one_workspace_per_user,
+    accepts_backend_with_iam_signature,
+    returns_vendor_sample_byte_for_byte,
+    returns_token_unchanged_in_any_base64_form,
+    reads_workspace_of_widget_url_without_claim,
+    serves_concurrent_callers_separately,
+);
+
+async fn returns_token_for_widget_and_custom_form(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let function = env.mint_token().await;
 
     let response = function.invoke(Event::mint()).await;
@@ -42,9 +52,8 @@ async fn returns_token_for_widget_and_custom_form() {
     );
 }
 
-#[tokio::test]
-async fn sends_documented_mint_request() {
-    let env = TestEnv::new().await;
+async fn sends_documented_mint_request(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let function = env.mint_token().await;
 
     let response = function.invoke(Event::mint()).await;
@@ -54,7 +63,7 @@ async fn sends_documented_mint_request() {
     assert_eq!(requests.len(), 1, "{requests:?}");
     assert_eq!(
         (requests[0].method.as_str(), requests[0].path.as_str()),
-        ("POST", "/api/v1/embedded/widget_token")
+        ("POST", generation.names().mint_path)
     );
     assert_eq!(requests[0].query, None);
     assert_eq!(
@@ -63,19 +72,21 @@ async fn sends_documented_mint_request() {
     );
     assert_eq!(requests[0].header("content-type"), Some("application/json"));
     assert_eq!(requests[0].header("accept"), Some("application/json"));
-    assert_eq!(
-        requests[0].json().unwrap(),
-        json!({
+    let body = match generation {
+        Generation::Embedded => json!({
             "externalUserId": "alice",
             "organizationId": Config::ORGANIZATION_ID,
             "allowedOrigin": Config::ORIGIN,
-        })
-    );
+        }),
+        Generation::Agents => {
+            json!({ "workspace_name": "alice", "allowed_origin": Config::ORIGIN })
+        }
+    };
+    assert_eq!(requests[0].json().unwrap(), body);
 }
 
-#[tokio::test]
-async fn keeps_one_workspace_per_user() {
-    let env = TestEnv::new().await;
+async fn keeps_one_workspace_per_user(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let function = env.mint_token().await;
     let mint = async |user| {
         let response = function.invoke(Event::mint_token(user)).await;
@@ -90,9 +101,8 @@ async fn keeps_one_workspace_per_user() {
     assert_eq!(workspaces[2], workspaces[0]);
 }
 
-#[tokio::test]
-async fn accepts_backend_with_iam_signature() {
-    let env = TestEnv::new().await;
+async fn accepts_backend_with_iam_signature(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let event = Event::mint_token("")
         .iam()
         .no_origin()
@@ -156,10 +166,9 @@ async fn decodes_base64_body_of_any_content_type() {
     }
 }
 
-#[tokio::test]
-async fn returns_vendor_sample_byte_for_byte() {
+async fn returns_vendor_sample_byte_for_byte(generation: Generation) {
     let sample = include_str!("../fixtures/vendor-widget-token-response.json");
-    let env = TestEnv::new().await;
+    let env = TestEnv::of(generation).await;
     env.respond(
         Route::WidgetToken,
         CannedResponse::new(200)
@@ -185,8 +194,7 @@ async fn returns_vendor_sample_byte_for_byte() {
     );
 }
 
-#[tokio::test]
-async fn returns_token_unchanged_in_any_base64_form() {
+async fn returns_token_unchanged_in_any_base64_form(generation: Generation) {
     let scoped_token = jwt(&scoped_claims(Uuid::new_v4(), "alice", in_an_hour()));
     // The question marks and the é produce the characters in which the alphabets differ.
     let widget_url = "https://cloud.airbyte.com/é?aa=???>>>";
@@ -200,7 +208,7 @@ async fn returns_token_unchanged_in_any_base64_form() {
     .map(|(name, alphabet)| (name, alphabet.encode(&decoded)));
     assert_ne!(forms[0].1, forms[2].1, "the sample has no such characters");
     assert_ne!(forms[0].1, forms[1].1, "the sample has no padding");
-    let env = TestEnv::new().await;
+    let env = TestEnv::of(generation).await;
     let function = env.mint_token().await;
     for (name, token) in forms {
         let _case = case(name);
@@ -217,9 +225,25 @@ async fn returns_token_unchanged_in_any_base64_form() {
     }
 }
 
-#[tokio::test]
-async fn serves_concurrent_callers_separately() {
-    let env = TestEnv::new().await;
+/// A token whose scope names no workspace, as Airbyte's own command-line tool expects it.
+async fn reads_workspace_of_widget_url_without_claim(generation: Generation) {
+    let workspace = Uuid::new_v4();
+    let mut claims = scoped_claims(workspace, "alice", in_an_hour());
+    claims["io.airbyte.auth.workspace_scope"] = Value::Null;
+    let widget_url = format!("https://app.airbyte.ai/any/path?workspaceId={workspace}");
+    let minted = json!({ "token": opaque(&jwt(&claims), &widget_url) });
+    let env = TestEnv::of(generation).await;
+    env.respond(Route::WidgetToken, CannedResponse::new(200).json(&minted));
+
+    let response = env.mint_token().await.invoke(Event::mint()).await;
+
+    let body = response.expect_success(200);
+    assert_eq!(body["workspaceId"], workspace.to_string());
+    assert_eq!(body["widgetUrl"], widget_url);
+}
+
+async fn serves_concurrent_callers_separately(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let (first, second) = (env.mint_token().await, env.mint_token().await);
 
     let (alice, bob) = tokio::join!(

@@ -1,16 +1,22 @@
 //! Allowed origins: from which pages the API can be called, and the origin that is sent to Airbyte.
 
 use airbyte_sim::Route;
-use e2e::{Binary, Config, Event, Function, TestEnv, case};
+use e2e::{Binary, Config, Event, Function, Generation, TestEnv, case};
+
+e2e::test_each_generation!(
+    sends_listed_origin_in_normal_form,
+    prefers_header_then_body_then_first_origin,
+);
 
 /// Returns the origins that were sent to Airbyte.
 fn sent_origins(env: &TestEnv) -> Vec<String> {
+    let name = env.names().origin;
     let requests = env.requests(Route::WidgetToken);
     requests
         .iter()
         .map(|request| {
             let body = request.json().unwrap();
-            body["allowedOrigin"].as_str().unwrap().to_owned()
+            body[name].as_str().unwrap().to_owned()
         })
         .collect()
 }
@@ -35,8 +41,7 @@ async fn expect_not_allowed(function: &Function, event: Event) {
         .expect_problem(403, "origin-not-allowed");
 }
 
-#[tokio::test]
-async fn sends_listed_origin_in_normal_form() {
+async fn sends_listed_origin_in_normal_form(generation: Generation) {
     let allowed = "https://app.example.com,https://admin.example.com:8443,http://localhost:5173,\
                    https://xn--bcher-kva.example,http://[::1]:3000,http://127.0.0.1";
     let cases = [
@@ -59,7 +64,7 @@ async fn sends_listed_origin_in_normal_form() {
         ("http://[::1]:3000", "http://[::1]:3000"),
         ("http://127.0.0.1:80", "http://127.0.0.1"),
     ];
-    let env = TestEnv::new().await;
+    let env = TestEnv::of(generation).await;
     let function = start(&env, allowed).await;
     for (origin, normal_form) in cases {
         let _case = case(origin);
@@ -225,9 +230,8 @@ async fn rejects_invalid_header_values() {
     assert!(env.airbyte.requests().is_empty());
 }
 
-#[tokio::test]
-async fn prefers_header_then_body_then_first_origin() {
-    let env = TestEnv::new().await;
+async fn prefers_header_then_body_then_first_origin(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let function = env.mint_token().await;
     let with_body = Event::mint().field("allowedOrigin", Config::OTHER_ORIGIN);
     for (name, event, origin) in [

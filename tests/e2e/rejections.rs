@@ -1,9 +1,18 @@
 //! Airbyte's rejections of a source, in each shape of its error bodies, as the caller sees them.
 
-use airbyte_sim::{CannedResponse, Fault, FaultKind, Route};
-use e2e::{Event, POSTGRES, TestEnv, case, token};
+use airbyte_sim::{CannedResponse, ErrorShape, Fault, FaultKind, Route};
+use e2e::{Event, Generation, POSTGRES, TestEnv, case, token};
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+e2e::test_each_generation!(
+    returns_all_missing_configuration_fields,
+    rejects_unknown_template,
+    reads_every_shape_of_error_body,
+    maps_fields_of_every_service,
+    withholds_values_echoed_by_airbyte,
+    withholds_token_echoed_by_airbyte,
+);
 
 const PASSWORD: &str = "canary-password-5b1e";
 
@@ -24,9 +33,8 @@ fn postgres_without(missing: &[&str]) -> Event {
     )
 }
 
-#[tokio::test]
-async fn returns_all_missing_configuration_fields() {
-    let env = TestEnv::new().await;
+async fn returns_all_missing_configuration_fields(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let function = env.create_source().await;
     let complete = function.invoke(postgres_without(&[])).await;
     complete.expect_success(201);
@@ -46,9 +54,8 @@ async fn returns_all_missing_configuration_fields() {
     assert_eq!(env.airbyte.sources().len(), 1);
 }
 
-#[tokio::test]
-async fn rejects_unknown_template() {
-    let env = TestEnv::new().await;
+async fn rejects_unknown_template(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let function = env.create_source().await;
     let unknown = "00000000-0000-4000-8000-000000000000";
     let event = Event::create().field("source_config_template_id", unknown);
@@ -58,10 +65,11 @@ async fn rejects_unknown_template() {
     response.expect_problem(422, "source-rejected");
 }
 
-#[tokio::test]
-async fn reads_every_shape_of_error_body() {
+async fn reads_every_shape_of_error_body(generation: Generation) {
     const FIELDS: &str =
         "Airbyte rejected the source. Fix the fields listed in `errors` and try again.";
+    let names = generation.names();
+    let (template, configuration) = (names.template, names.configuration);
     let cases = [
         (
             "FastAPI, message",
@@ -72,9 +80,9 @@ async fn reads_every_shape_of_error_body() {
         (
             "FastAPI, field errors",
             json!({ "detail": [
-                { "loc": ["body", "connection_configuration", "host"], "msg": "Field required", "type": "missing" },
-                { "loc": ["body", "connection_configuration", "tables", 2, "na/me~"], "msg": "Too long", "type": "x" },
-                { "loc": ["body", "source_config_template_id"], "msg": "Not a uuid", "type": "uuid_parsing" },
+                { "loc": ["body", configuration, "host"], "msg": "Field required", "type": "missing" },
+                { "loc": ["body", configuration, "tables", 2, "na/me~"], "msg": "Too long", "type": "x" },
+                { "loc": ["body", template], "msg": "Not a uuid", "type": "uuid_parsing" },
             ] }),
             FIELDS,
             vec![
@@ -98,8 +106,22 @@ async fn reads_every_shape_of_error_body() {
             "Airbyte rejected the source: It exists",
             vec![],
         ),
+        (
+            "Agent API",
+            json!({ "message": null, "errors": [
+                { "field": format!("body.{configuration}.host"), "message": "Field required", "error_code": "missing" },
+                { "field": template, "message": null, "error_code": "uuid_parsing", "details": null },
+                { "field": "body", "message": "Incomplete", "error_code": null },
+            ] }),
+            FIELDS,
+            vec![
+                ("", "Incomplete"),
+                ("/connection_configuration/host", "Field required"),
+                ("/source_config_template_id", "must be a UUID"),
+            ],
+        ),
     ];
-    let env = TestEnv::new().await;
+    let env = TestEnv::of(generation).await;
     let function = env.create_source().await;
     for (name, body, detail, errors) in cases {
         let _case = case(name);
@@ -118,26 +140,63 @@ async fn reads_every_shape_of_error_body() {
     }
 }
 
-#[tokio::test]
-async fn withholds_values_echoed_by_airbyte() {
+/// The shapes of Airbyte's services, with the names that each of them has for the same fields.
+async fn maps_fields_of_every_service(generation: Generation) {
+    let mut shapes = vec![
+        ErrorShape::MicronautValidationErrors,
+        ErrorShape::ProblemDataMessage,
+        ErrorShape::FastApiList,
+    ];
+    if generation == Generation::Agents {
+        shapes.extend([
+            ErrorShape::AgentsFieldsDotted,
+            ErrorShape::AgentsFieldsSlashed,
+            ErrorShape::AgentsFieldsArray,
+        ]);
+    }
+    let env = TestEnv::of(generation).await;
+    let function = env.create_source().await;
+    for shape in shapes {
+        let _case = case(format_args!("{shape:?}"));
+        env.respond(Route::Sources, shape.response());
+
+        let response = function.invoke(postgres_without(&[])).await;
+
+        assert_eq!(
+            response.expect_problem(422, "source-rejected").pointers(),
+            [
+                "/connection_configuration/host",
+                "/connection_configuration/port"
+            ]
+        );
+    }
+}
+
+async fn withholds_values_echoed_by_airbyte(generation: Generation) {
+    let configuration = generation.names().configuration;
     let bodies = [
         json!({ "detail": format!("connection failed for password {PASSWORD}") }),
         json!({ "detail": [{
-            "loc": ["body", "connection_configuration", "password"],
+            "loc": ["body", configuration, "password"],
             "msg": format!("'{PASSWORD}' is too short"),
             "type": "string_too_short",
             "input": PASSWORD,
         }] }),
         json!({ "detail": [{
-            "loc": ["body", "connection_configuration", PASSWORD],
+            "loc": ["body", configuration, PASSWORD],
             "msg": "unexpected",
             "type": "extra_forbidden",
         }] }),
         json!({ "message": PASSWORD, "_embedded": { "errors": [{ "message": format!("bad value: {PASSWORD}") }] } }),
         json!({ "title": PASSWORD, "detail": format!("bad value: {PASSWORD}") }),
+        json!({ "message": PASSWORD, "errors": [
+            { "field": format!("{configuration}.password"), "message": format!("bad value: {PASSWORD}"), "error_code": "x",
+              "details": { "input": PASSWORD } },
+            { "field": format!("{configuration}/{PASSWORD}"), "message": null, "error_code": PASSWORD },
+        ] }),
         json!({ "unknown": { "shape": PASSWORD } }),
     ];
-    let env = TestEnv::new().await;
+    let env = TestEnv::of(generation).await;
     let function = env.create_source().await;
     for status in [400, 404, 409, 422, 403, 401, 500] {
         for body in &bodies {
@@ -157,9 +216,8 @@ async fn withholds_values_echoed_by_airbyte() {
     );
 }
 
-#[tokio::test]
-async fn withholds_token_echoed_by_airbyte() {
-    let env = TestEnv::new().await;
+async fn withholds_token_echoed_by_airbyte(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let token = token::opaque_for(Uuid::new_v4(), "alice");
     let scoped_token = token::decode(&token)["token"].as_str().unwrap().to_owned();
     let minted = CannedResponse::new(200).json(&json!({ "token": token }));

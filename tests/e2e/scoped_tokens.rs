@@ -3,17 +3,26 @@
 use std::time::{Duration, Instant};
 
 use airbyte_sim::{CannedResponse, Options, Route};
-use e2e::{Event, Function, TestEnv, case, faker_source, token};
+use e2e::{Event, Function, Generation, TestEnv, case, faker_source, token};
 use uuid::Uuid;
+
+e2e::test_each_generation!(
+    reuses_scoped_token_of_user,
+    creates_sources_in_each_users_workspace,
+    replaces_rejected_scoped_token,
+    fails_after_fresh_token_is_rejected,
+    replaces_scoped_token_before_expiry,
+    does_not_cache_supplied_token,
+    never_replaces_supplied_token,
+);
 
 async fn create(function: &Function, user: &str) {
     let event = Event::create_source(user, &faker_source());
     function.invoke(event).await.expect_success(201);
 }
 
-#[tokio::test]
-async fn reuses_scoped_token_of_user() {
-    let env = TestEnv::new().await;
+async fn reuses_scoped_token_of_user(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let function = env.create_source().await;
     for _ in 0..3 {
         create(&function, "alice").await;
@@ -29,9 +38,8 @@ async fn reuses_scoped_token_of_user() {
     );
 }
 
-#[tokio::test]
-async fn creates_sources_in_each_users_workspace() {
-    let env = TestEnv::new().await;
+async fn creates_sources_in_each_users_workspace(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let function = env.create_source().await;
     let users = [
         "alice",
@@ -61,9 +69,8 @@ async fn creates_sources_in_each_users_workspace() {
     );
 }
 
-#[tokio::test]
-async fn replaces_rejected_scoped_token() {
-    let env = TestEnv::new().await;
+async fn replaces_rejected_scoped_token(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let function = env.create_source().await;
     create(&function, "alice").await;
     env.airbyte.revoke_scoped_tokens();
@@ -81,9 +88,8 @@ async fn replaces_rejected_scoped_token() {
     assert_eq!(env.routes(), [Route::Sources]);
 }
 
-#[tokio::test]
-async fn fails_after_fresh_token_is_rejected() {
-    let env = TestEnv::new().await;
+async fn fails_after_fresh_token_is_rejected(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let function = env.create_source().await;
     env.respond(Route::Sources, CannedResponse::new(401));
 
@@ -101,13 +107,13 @@ async fn fails_after_fresh_token_is_rejected() {
     create(&function, "alice").await;
 }
 
-#[tokio::test]
-async fn replaces_scoped_token_before_expiry() {
+async fn replaces_scoped_token_before_expiry(generation: Generation) {
     let env = TestEnv::with_options(Options {
         scoped_token_lifetime: Duration::from_secs(2),
         ..Options::default()
     })
-    .await;
+    .await
+    .generation(generation);
     let function = env.create_source().await;
     let started = Instant::now();
     while env.requests(Route::WidgetToken).len() < 3 {
@@ -125,9 +131,8 @@ async fn replaces_scoped_token_before_expiry() {
     );
 }
 
-#[tokio::test]
-async fn does_not_cache_supplied_token() {
-    let env = TestEnv::new().await;
+async fn does_not_cache_supplied_token(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let minted = env
         .mint_token()
         .await
@@ -148,9 +153,8 @@ async fn does_not_cache_supplied_token() {
     );
 }
 
-#[tokio::test]
-async fn never_replaces_supplied_token() {
-    let env = TestEnv::new().await;
+async fn never_replaces_supplied_token(generation: Generation) {
+    let env = TestEnv::of(generation).await;
     let function = env.create_source().await;
     create(&function, "alice").await;
     env.airbyte.clear_requests();

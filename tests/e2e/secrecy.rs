@@ -32,11 +32,14 @@ const HOST: &str = "canary-host-1d3e";
 const DATABASE: &str = "canary-database-620f";
 const USERNAME: &str = "canary-username-f7a8";
 const PASSWORD: &str = "canary-password-8e94";
+const NAME: &str = "canary-name-b2e5";
+const API_TOKEN: &str = "canary-api-token-40c7";
+const SUBDOMAIN: &str = "canary-subdomain-9d1f";
 const AWS_SECRET_ACCESS_KEY: &str = "canary-aws-secret-access-key-c5b2";
 const AWS_SESSION_TOKEN: &str = "canary-aws-session-token-03fd";
 const UPSTREAM: &str = "canary-of-the-upstream-d916";
 
-const CANARIES: [&str; 16] = [
+const CANARIES: [&str; 19] = [
     ORGANIZATION_TOKEN,
     CLIENT_ID,
     CLIENT_SECRET,
@@ -50,6 +53,9 @@ const CANARIES: [&str; 16] = [
     DATABASE,
     USERNAME,
     PASSWORD,
+    NAME,
+    API_TOKEN,
+    SUBDOMAIN,
     AWS_SECRET_ACCESS_KEY,
     AWS_SESSION_TOKEN,
     UPSTREAM,
@@ -123,21 +129,28 @@ fn configuration() -> Value {
 }
 
 /// Creates a valid request with canaries.
-fn valid_request(binary: Binary) -> Event {
+fn valid_request(binary: Binary, generation: Generation) -> Event {
     let event = match binary {
         Binary::MintToken => Event::mint(),
         Binary::CreateSource => {
             let template = json!(POSTGRES);
             let body = json!({ "source_config_template_id": template, "connection_configuration": configuration() });
-            Event::create_source(USER, &body)
+            let event = Event::create_source(USER, &body);
+            match generation {
+                Generation::Embedded => event,
+                Generation::Agents => event
+                    .field("name", NAME)
+                    .field("credentials", json!({ "api_token": API_TOKEN }))
+                    .field("environment", json!({ "subdomain": SUBDOMAIN })),
+            }
         }
     };
     with_canaries(event)
 }
 
 /// Creates requests of every outcome that the caller alone can cause, and valid ones.
-fn requests(binary: Binary) -> Vec<Event> {
-    let valid = valid_request(binary);
+fn requests(binary: Binary, generation: Generation) -> Vec<Event> {
+    let valid = valid_request(binary, generation);
     let field = |name, value: Value| valid.clone().field(name, value);
     let mut events = match binary {
         Binary::MintToken => vec![
@@ -159,6 +172,10 @@ fn requests(binary: Binary) -> Vec<Event> {
                 field("source_config_template_id", json!(Uuid::new_v4())),
                 field("connection_configuration", json!(PASSWORD)),
                 field("connection_configuration", json!({ "port": PASSWORD })),
+                field("name", json!([NAME])),
+                field("name", json!(NAME.repeat(20))),
+                field("credentials", json!(API_TOKEN)),
+                field("environment", json!([SUBDOMAIN])),
                 valid.clone().body(format!(
                     r#"{{"connection_configuration":{{"x":"{PASSWORD}","x":"{PASSWORD}\ud800","y":1e999}}}}"#
                 )),
@@ -181,18 +198,23 @@ fn requests(binary: Binary) -> Vec<Event> {
 }
 
 /// Creates failures of Airbyte whose bodies contain canaries, in known shapes and in others.
-fn airbyte_faults() -> Vec<FaultKind> {
+fn airbyte_faults(generation: Generation) -> Vec<FaultKind> {
+    let configuration_field = generation.names().configuration;
     let canaries = CANARIES.join(" ");
     let mut faults = Vec::new();
     for status in [200, 302, 400, 401, 403, 404, 409, 418, 422, 429, 500, 503] {
         for body in [
             json!({ "detail": canaries }),
             json!({ "detail": [{
-                "loc": ["body", "connection_configuration", "password"], "msg": canaries, "type": canaries,
+                "loc": ["body", configuration_field, "password"], "msg": canaries, "type": canaries,
                 "input": configuration(),
             }] }),
             json!({ "message": canaries, "_embedded": { "errors": [{ "message": canaries }] } }),
-            json!({ "title": canaries, "detail": canaries }),
+            json!({ "message": canaries, "errors": [{
+                "field": format!("{configuration_field}.{PASSWORD}"), "message": canaries, "error_code": canaries,
+                "details": configuration(),
+            }] }),
+            json!({ "title": canaries, "detail": canaries, "data": { "message": canaries, "value": canaries } }),
             json!({ "token": canaries, "access_token": canaries }),
         ] {
             let location = format!("https://{UPSTREAM}.example/");
@@ -264,7 +286,7 @@ async fn requests_never_expose_secrets(generation: Generation) {
         for binary in Binary::ALL {
             let function = Function::start(binary, &config(&env)).await;
             let mut secrets = Secrets::new();
-            expect_no_secrets(&env, &function, &requests(binary), &mut secrets).await;
+            expect_no_secrets(&env, &function, &requests(binary, generation), &mut secrets).await;
             assert!(
                 binary == Binary::MintToken || secrets.0.len() > CANARIES.len(),
                 "no scoped token was sent"
@@ -280,8 +302,8 @@ async fn airbyte_failures_never_expose_secrets(generation: Generation) {
         (application(), Route::ApplicationToken, Binary::MintToken),
     ] {
         let env = start(&secret).await.generation(generation);
-        let event = [valid_request(binary)];
-        for fault in airbyte_faults() {
+        let event = [valid_request(binary, generation)];
+        for fault in airbyte_faults(generation) {
             let _case = case(format_args!("{route:?}, {fault:?}"));
             env.airbyte.clear_faults();
             // A new process for each, because a process with a rejected credential sends nothing for a while.
@@ -319,7 +341,13 @@ async fn secrets_manager_failures_never_expose_secrets() {
         env.secrets_manager.inject(fault);
         for binary in Binary::ALL {
             let function = Function::start(binary, &config(&env)).await;
-            expect_no_secrets(&env, &function, &requests(binary), &mut secrets).await;
+            expect_no_secrets(
+                &env,
+                &function,
+                &requests(binary, Generation::Embedded),
+                &mut secrets,
+            )
+            .await;
         }
     }
 }
@@ -333,9 +361,16 @@ async fn withholds_invalid_configuration_values() {
         "ALLOWED_ORIGINS",
         "SECRET_TTL_SECONDS",
         "RUST_LOG",
+        "AIRBYTE_API",
+        "AIRBYTE_SOURCES_BEARER",
+        "AIRBYTE_REGION_ID",
+        "SOURCE_TEMPLATE_TAGS_MODE",
+        "CONNECTION_TEMPLATE_TAGS_MODE",
     ] {
         let _case = case(name);
-        let config = config(&env).with(name, ORGANIZATION_TOKEN);
+        let config = config(&env)
+            .with("AIRBYTE_API", "agents")
+            .with(name, ORGANIZATION_TOKEN);
         let exit = Function::expect_exit(Binary::MintToken, &config).await;
         Secrets::new().expect_absent("the output", &exit.to_string());
         Secrets::new().expect_absent("the init error", &exit.init_errors.concat());

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use airbyte_sim::{CannedResponse, FaultKind};
 use e2e::tls::BrokenTls;
-use e2e::{Binary, Event, Exit, Function, Gate, SecretsManager, TestEnv, case};
+use e2e::{Binary, Event, Exit, Function, Gate, Generation, SecretsManager, TestEnv, case};
 use futures_util::future::join_all;
 use serde_json::Value;
 
 /// Invalid values of each variable; `None` removes the variable.
-const INVALID: [(&str, &[Option<&str>]); 7] = [
+const INVALID: [(&str, &[Option<&str>]); 8] = [
     (
         "ORGANIZATION_TOKEN_SECRET_ARN",
         &[None, Some(""), Some(" ")],
@@ -69,11 +69,33 @@ const INVALID: [(&str, &[Option<&str>]); 7] = [
             Some("18446744073709551616"),
         ],
     ),
+    (
+        "AIRBYTE_API",
+        &[Some("Agents"), Some("both"), Some("embedded,agents")],
+    ),
     ("AWS_REGION", &[None, Some("")]),
     (
         "AWS_ENDPOINT_URL_SECRETS_MANAGER",
         &[Some("localhost:5000"), Some("ftp://127.0.0.1")],
     ),
+];
+
+/// Values of the settings that only `AIRBYTE_API=agents` has: a valid one, and invalid ones.
+const SETTINGS_OF_AGENTS: [(&str, &str, &[&str]); 6] = [
+    (
+        "AIRBYTE_SOURCES_BEARER",
+        "organization",
+        &["Organization", "both"],
+    ),
+    (
+        "AIRBYTE_REGION_ID",
+        "645a183f-b12b-4c6e-8ad3-99e165603450",
+        &["eu", "645a183f"],
+    ),
+    ("SOURCE_TEMPLATE_TAGS", "crm,files", &[",", "crm,,files"]),
+    ("CONNECTION_TEMPLATE_TAGS", "daily", &[",", "daily,"]),
+    ("SOURCE_TEMPLATE_TAGS_MODE", "all", &["some", "ALL"]),
+    ("CONNECTION_TEMPLATE_TAGS_MODE", "all", &["some", "ALL"]),
 ];
 
 /// Checks that a function failed with one JSON line, and returns the line.
@@ -108,6 +130,37 @@ async fn names_missing_or_invalid_variable_in_one_line() {
         }
     }
     assert_eq!(env.secrets_manager.reads(), 0);
+}
+
+#[tokio::test]
+async fn names_setting_of_other_airbyte_api() {
+    let env = TestEnv::of(Generation::Embedded).await;
+    for binary in Binary::ALL {
+        for (name, value, _) in SETTINGS_OF_AGENTS {
+            let _case = case(name);
+            let exit = Function::expect_exit(binary, &env.config().with(name, value)).await;
+            let expected =
+                format!("{name} is not valid: it must be unset unless AIRBYTE_API is `agents`");
+            assert!(expect_one_line(&exit).contains(&expected), "{exit}");
+        }
+    }
+    assert_eq!(env.secrets_manager.reads(), 0);
+}
+
+#[tokio::test]
+async fn names_invalid_setting_of_agents_api() {
+    let env = TestEnv::of(Generation::Agents).await;
+    for (name, valid, invalid) in SETTINGS_OF_AGENTS {
+        for value in invalid {
+            let _case = case(format_args!("{name}={value}"));
+            let config = env.config().with(name, value);
+            let exit = Function::expect_exit(Binary::CreateSource, &config).await;
+            let expected = format!("{name} is not valid: it must be ");
+            assert!(expect_one_line(&exit).contains(&expected), "{exit}");
+        }
+        let _case = case(name);
+        Function::start(Binary::CreateSource, &env.config().with(name, valid)).await;
+    }
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ pub use config::Config;
 pub use event::{Event, FAKER, POSTGRES, faker_source};
 pub use function::{Exit, Failure, Function};
 pub use gate::Gate;
-pub use generation::Generation;
+pub use generation::{Generation, Names};
 pub use npm::build_react_example;
 pub use response::{FieldError, Problem, Response};
 pub use secret::Secret;

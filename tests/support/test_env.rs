@@ -3,7 +3,7 @@
 use airbyte_sim::{Airbyte, CannedResponse, Exchange, Fault, FaultKind, Options, Route};
 use uuid::Uuid;
 
-use crate::{Binary, Config, Function, Generation, Secret, SecretsManager};
+use crate::{Binary, Config, Function, Generation, Names, Secret, SecretsManager};
 
 /// An Airbyte simulator, a Secrets Manager and a secret with the organization's credential.
 pub struct TestEnv {
@@ -59,6 +59,12 @@ impl TestEnv {
     #[must_use]
     pub fn generation(self, generation: Generation) -> TestEnv {
         TestEnv { generation, ..self }
+    }
+
+    /// Returns the paths and field names of the functions' generation.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        self.generation.names()
     }
 
     /// Creates a complete configuration of a function in this environment.

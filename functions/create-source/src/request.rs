@@ -64,7 +64,10 @@ impl<'a> SourceRequest<'a> {
                 body.add_errors(configuration::validate(object, key));
                 Some(object)
             });
-        body.require(CONFIGURATION, configuration.or(credentials).is_some());
+        // Invalid credentials are there, too: the configuration is not required in their place.
+        let has_credentials = credentials.is_some()
+            || optional_fields.contains(&CREDENTIALS) && body.is_rejected(CREDENTIALS);
+        body.require(CONFIGURATION, configuration.is_some() || has_credentials);
         let name = if optional_fields.contains(&NAME) {
             body.string(NAME)
         } else {
@@ -236,6 +239,10 @@ mod tests {
                     "/connection_configuration is required",
                     "/name must be 1 to 255 characters",
                 ],
+            ),
+            (
+                r#""credentials": "x""#.to_owned(),
+                vec!["/credentials must be an object"],
             ),
             (
                 r#""connection_configuration": {}, "credentials": [], "environment": "e", "name": {}"#.to_owned(),

@@ -25,6 +25,8 @@ pub(super) const FIELDS: &[(&str, &str)] = &[
     ("workspace_name", "externalUserId"),
     ("source_template_id", "source_config_template_id"),
     ("replication_config", "connection_configuration"),
+    // The name that Airbyte's server has for it, whose errors may be passed on.
+    ("connection_configuration", "connection_configuration"),
     ("credentials", "credentials"),
     ("environment", "environment"),
     ("name", "name"),

@@ -17,4 +17,4 @@ pub mod secrets_manager;
 mod store;
 
 pub use secret::describe;
-pub use store::{CredentialError, CredentialStore};
+pub use store::{CredentialError, CredentialStore, Denial};

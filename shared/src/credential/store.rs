@@ -4,8 +4,9 @@
 //! the credential, so that a rotation needs no new deployment. While Secrets Manager fails, the cached value is used. A lock
 //! is held during each refresh, so that there is only one at a time.
 //!
-//! A 401 always rejects the credential. A 403 may instead be about one request, for example about its user. It rejects the
-//! credential only until Airbyte has accepted the credential once.
+//! A 401 rejects the credential. A 403 may instead be about one request, for example about its user. It rejects the
+//! credential only until Airbyte has accepted the credential once, and never on a create, which may be denied because of its
+//! template. A 401 to a token that has expired rejects the token alone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +63,15 @@ impl CredentialError {
             Self::Exchange(error) => error.cause(),
         }
     }
+}
+
+/// What a 403 to a call is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denial {
+    /// The credential, until Airbyte has accepted it once; the request, after that.
+    CredentialOrRequest,
+    /// The request.
+    Request,
 }
 
 /// The token that calls for the organization carry. A clone is the same token; one with an equal value may not be.
@@ -130,8 +140,10 @@ impl CredentialStore {
         self.current_token(invocation).await.map(drop)
     }
 
-    /// Makes a call to Airbyte with the organization's token. If Airbyte rejects the credential, the secret is read again and
-    /// the call is retried once: a call with a rejected credential was not processed.
+    /// Makes a call to Airbyte with the organization's token; `denial` is what a 403 is about. If Airbyte rejects the
+    /// credential, the secret is read again and the call is retried once: a call with a rejected credential was not processed.
+    ///
+    /// A token that expires during the call is replaced first, because its rejection is not that of the credential.
     ///
     /// # Errors
     ///
@@ -139,6 +151,7 @@ impl CredentialStore {
     /// otherwise. That can be a 403, which then is about this one call.
     pub async fn call<T, E>(
         &self,
+        denial: Denial,
         invocation: &Invocation,
         call: impl AsyncFn(&SecretString) -> Result<T, AirbyteError>,
     ) -> Result<T, E>
@@ -146,6 +159,7 @@ impl CredentialStore {
         E: From<CredentialError> + From<AirbyteError>,
     {
         let mut token = self.current_token(invocation).await?;
+        let mut is_renewed = false;
         let mut is_retry = false;
         loop {
             let result = call(&token.0).await;
@@ -157,7 +171,15 @@ impl CredentialStore {
                 }
                 Err(error) => error,
             };
-            let Some(rejection) = cache.rejection(&token, error.status()) else {
+            if error.status() == Some(401)
+                && !is_renewed
+                && cache.has_expired(&token, OffsetDateTime::now_utc())
+            {
+                token = self.token(&mut cache, false, invocation).await?;
+                is_renewed = true;
+                continue;
+            }
+            let Some(rejection) = cache.rejection(&token, error.status(), denial) else {
                 return Err(error.into());
             };
             if is_retry {
@@ -380,8 +402,21 @@ impl Cache {
         cached.is_some_and(|cached| !cached.token.is(token))
     }
 
+    /// Whether this token has not been replaced, and has expired.
+    fn has_expired(&mut self, token: &OrganizationToken, now: OffsetDateTime) -> bool {
+        let secret = self.secret_of(token);
+        let cached = secret.and_then(|secret| secret.token.as_ref());
+        let lifetime = cached.and_then(|cached| cached.lifetime);
+        lifetime.is_some_and(|lifetime| lifetime.is_expired_at(now))
+    }
+
     /// Returns whether a call that failed with this status was rejected because of the credential.
-    fn rejection(&mut self, token: &OrganizationToken, status: Option<u16>) -> Option<Rejection> {
+    fn rejection(
+        &mut self,
+        token: &OrganizationToken,
+        status: Option<u16>,
+        denial: Denial,
+    ) -> Option<Rejection> {
         let secret = self.secret_of(token);
         match status? {
             401 => {
@@ -390,7 +425,11 @@ impl Cache {
                 }
                 Some(Rejection::Unauthorized)
             }
-            403 if !secret.is_some_and(|secret| secret.is_accepted) => Some(Rejection::Forbidden),
+            403 if denial == Denial::CredentialOrRequest
+                && !secret.is_some_and(|secret| secret.is_accepted) =>
+            {
+                Some(Rejection::Forbidden)
+            }
             _ => None,
         }
     }
@@ -460,6 +499,14 @@ mod tests {
         token
     }
 
+    fn rejection(
+        cache: &mut Cache,
+        token: &OrganizationToken,
+        status: Option<u16>,
+    ) -> Option<Rejection> {
+        cache.rejection(token, status, Denial::CredentialOrRequest)
+    }
+
     fn cache() -> (Cache, OrganizationToken) {
         let mut cache = Cache::default();
         cache.put(credential("a"), OffsetDateTime::now_utc());
@@ -471,13 +518,24 @@ mod tests {
     fn attributes_403_to_credential_until_accepted() {
         let (mut cache, token) = cache();
         assert_eq!(
-            cache.rejection(&token, Some(403)),
+            rejection(&mut cache, &token, Some(403)),
             Some(Rejection::Forbidden)
         );
 
         cache.record_accepted(&token);
 
-        assert_eq!(cache.rejection(&token, Some(403)), None);
+        assert_eq!(rejection(&mut cache, &token, Some(403)), None);
+    }
+
+    #[test]
+    fn never_attributes_403_on_create_to_credential() {
+        let (mut cache, token) = cache();
+
+        assert_eq!(cache.rejection(&token, Some(403), Denial::Request), None);
+        assert_eq!(
+            cache.rejection(&token, Some(401), Denial::Request),
+            Some(Rejection::Unauthorized)
+        );
     }
 
     #[test]
@@ -486,9 +544,9 @@ mod tests {
         cache.record_accepted(&token);
 
         cache.put(credential("a"), OffsetDateTime::now_utc());
-        assert_eq!(cache.rejection(&token, Some(403)), None);
+        assert_eq!(rejection(&mut cache, &token, Some(403)), None);
         let exchanged_again = cache_token(&mut cache);
-        assert_eq!(cache.rejection(&exchanged_again, Some(403)), None);
+        assert_eq!(rejection(&mut cache, &exchanged_again, Some(403)), None);
     }
 
     #[test]
@@ -502,7 +560,7 @@ mod tests {
         let new_token = cache_token(&mut cache);
 
         assert_eq!(
-            cache.rejection(&new_token, Some(403)),
+            rejection(&mut cache, &new_token, Some(403)),
             Some(Rejection::Forbidden)
         );
     }
@@ -513,11 +571,11 @@ mod tests {
         cache.record_accepted(&token);
 
         assert_eq!(
-            cache.rejection(&token, Some(401)),
+            rejection(&mut cache, &token, Some(401)),
             Some(Rejection::Unauthorized)
         );
         assert_eq!(
-            cache.rejection(&token, Some(403)),
+            rejection(&mut cache, &token, Some(403)),
             Some(Rejection::Forbidden)
         );
     }
@@ -526,7 +584,7 @@ mod tests {
     fn attributes_other_failures_to_request() {
         let (mut cache, token) = cache();
         for status in [None, Some(400), Some(404), Some(422), Some(429), Some(500)] {
-            assert_eq!(cache.rejection(&token, status), None, "{status:?}");
+            assert_eq!(rejection(&mut cache, &token, status), None, "{status:?}");
         }
     }
 

@@ -188,6 +188,12 @@ impl<'a> JsonObject<'a> {
         }
     }
 
+    /// Whether the field itself has an error.
+    #[must_use]
+    pub fn is_rejected(&self, key: &'static str) -> bool {
+        self.errors.is_reported(&json_pointer([key]))
+    }
+
     /// Adds field errors.
     pub fn add_errors(&mut self, errors: FieldErrors) {
         self.errors.append(errors);
