@@ -9,6 +9,8 @@ use crate::Config;
 pub enum Generation {
     /// The default: Airbyte's documentation of 2025.
     Embedded,
+    /// Airbyte's documentation of 2026.
+    Agents,
 }
 
 impl Generation {
@@ -16,6 +18,7 @@ impl Generation {
     pub(crate) fn configure(self, config: Config) -> Config {
         match self {
             Generation::Embedded => config,
+            Generation::Agents => config.with("AIRBYTE_API", "agents"),
         }
     }
 }
@@ -26,6 +29,7 @@ impl Generation {
 macro_rules! test_each_generation {
     ($($test:ident),+ $(,)?) => {
         $crate::test_each_generation!(@tests embedded, Embedded: $($test),+);
+        $crate::test_each_generation!(@tests agents, Agents: $($test),+);
     };
     (@tests $module:ident, $generation:ident: $($test:ident),+) => {
         mod $module {
