@@ -12,6 +12,7 @@ mod callers;
 mod cargo_lambda;
 mod create_source;
 mod credential;
+mod description;
 mod errors;
 mod faults;
 mod hostile;
