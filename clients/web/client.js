@@ -131,12 +131,21 @@ export function createClient({ apiUrl, getAccessToken, idempotencyKeys, fetch = 
   return {
     mintToken: ({ signal } = {}) => mint(signal),
 
-    async createSource({ templateId, configuration, token, idempotencyKey = crypto.randomUUID(), signal }) {
-      const body = { source_config_template_id: templateId, connection_configuration: configuration, token };
+    async createSource(source) {
+      const { templateId, configuration, credentials, environment, name, token } = source;
+      const { idempotencyKey = crypto.randomUUID(), signal } = source;
+      const body = {
+        source_config_template_id: templateId,
+        connection_configuration: configuration,
+        credentials,
+        environment,
+        name,
+        token,
+      };
       const key = idempotencyKeys ? idempotencyKey : undefined;
       const create = () => post("/sources", { body, key, signal });
-      const source = await (key ? retrying(create, signal) : create());
-      return { ...source, id: source.id ?? source.source_id };
+      const created = await (key ? retrying(create, signal) : create());
+      return { ...created, id: created.id ?? created.source_id };
     },
   };
 }

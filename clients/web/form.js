@@ -30,6 +30,9 @@ import { NetworkError, ProblemError } from "./client.js";
 /**
  * @typedef {object} SourceTemplate
  * @property {string} id
+ * @property {string} [mode]
+ *   The mode of a template of Airbyte's `agents` API. In `DIRECT` and `MULTI` the specification is that of an object with
+ *   `credentials` and `environment`.
  * @property {Schema} connection_specification
  */
 
@@ -70,7 +73,9 @@ export function sourceForm(form, { client, template, signal, onCreated, onError,
   form.noValidate = true;
   form.replaceChildren(summary, container, button, message);
 
-  let fields = schemaForm(container, template.connection_specification, POINTER);
+  const hasCredentials = template.mode === "DIRECT" || template.mode === "MULTI";
+  const createFields = () => schemaForm(container, template.connection_specification, hasCredentials ? "" : POINTER);
+  let fields = createFields();
   /** The key of the user's intent: kept while the same values are submitted again. @type {string | undefined} */
   let key;
   /** What is typed and shown belongs to one user; so does what is still under way. */
@@ -80,7 +85,7 @@ export function sourceForm(form, { client, template, signal, onCreated, onError,
     generation += 1;
     key = undefined;
     button.ariaBusy = "false";
-    fields = schemaForm(container, template.connection_specification, POINTER);
+    fields = createFields();
     showErrors([]);
     showMessage(message, undefined);
   };
@@ -96,6 +101,14 @@ export function sourceForm(form, { client, template, signal, onCreated, onError,
     if (errors.length > 0) (shown.find(({ field }) => field)?.field?.control ?? summary).focus();
   }
 
+  /** Returns what is filled in. Airbyte returns an error for what is missing, so that empty objects are not omitted. */
+  function values() {
+    const filledIn = fields.read();
+    if (!hasCredentials) return { configuration: filledIn };
+    const { credentials = {}, environment = {} } = /** @type {Record<string, any>} */ (filledIn);
+    return { credentials, environment };
+  }
+
   async function submit() {
     // Not `disabled`, which would take the keyboard's focus away.
     if (button.ariaBusy === "true") return;
@@ -105,7 +118,7 @@ export function sourceForm(form, { client, template, signal, onCreated, onError,
     key ??= crypto.randomUUID();
     const own = generation;
     try {
-      const request = { templateId: template.id, configuration: fields.read(), idempotencyKey: key, signal: signal?.() };
+      const request = { templateId: template.id, ...values(), idempotencyKey: key, signal: signal?.() };
       const source = await client().createSource(request);
       if (own !== generation) return;
       reset(); // the credentials are not left on the page
@@ -221,7 +234,7 @@ export function bounded(text) {
  *
  * @param {HTMLElement} container
  * @param {Schema} schema
- * @param {string} pointer  The path of the configuration in the request's body.
+ * @param {string} pointer  The path in the request's body of what the schema describes.
  */
 function schemaForm(container, schema, pointer) {
   /** @type {Field[]} */
@@ -230,7 +243,7 @@ function schemaForm(container, schema, pointer) {
   container.replaceChildren(...nodes);
 
   return {
-    /** The configuration as filled in. Empty fields are omitted. */
+    /** What is filled in. Empty fields are omitted. */
     read: () => read() ?? {},
 
     /**

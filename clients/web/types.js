@@ -58,14 +58,30 @@
  */
 
 /**
- * @typedef {object} NewSource
- * @property {string} templateId                      The source template's ID.
- * @property {Record<string, unknown>} configuration  The fields of the template's specification.
- * @property {string} [token]           The `token` of an {@link EmbeddedToken}; without it the function mints one.
+ * A source to create, with a configuration or, for a template in mode `DIRECT` or `MULTI`, with credentials. `credentials`,
+ * `environment` and `name` are only for an API with `AIRBYTE_API=agents`.
+ *
+ * @typedef {NewSourceOptions & (
+ *   { configuration: SourceObject, credentials?: SourceObject } | { configuration?: SourceObject, credentials: SourceObject }
+ * )} NewSource
+ */
+
+/**
+ * Fields of the template's specification.
+ *
+ * @typedef {Record<string, unknown>} SourceObject
+ */
+
+/**
+ * @typedef {object} NewSourceOptions
+ * @property {string} templateId            The source template's ID.
+ * @property {SourceObject} [environment]   The fields beside the credentials; may be empty.
+ * @property {string} [name]                The source's name, of 1 to 255 characters.
+ * @property {string} [token]               The `token` of an {@link EmbeddedToken}; without it the function mints one.
  * @property {string} [idempotencyKey]
  *   Identifies the user's intent: one key for one submitted form, kept for every retry of it. Used only with the option
  *   `idempotencyKeys`; without a key each call gets its own.
- * @property {AbortSignal} [signal]     Stops waiting. The source may have been created all the same.
+ * @property {AbortSignal} [signal]         Stops waiting. The source may have been created all the same.
  */
 
 /**

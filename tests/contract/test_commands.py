@@ -155,6 +155,10 @@ def test_api_call_returns_shown_response(stack, command):
 
 
 def test_commands_printed_by_make_dev_work(stack):
+    check_printed_commands(stack)
+
+
+def check_printed_commands(stack: Stack) -> None:
     printed = [line.strip() for line in stack.output.lines if line.startswith(("  curl ", "  .venv/"))]
     assert [command.split()[0] for command in printed] == ["curl", "curl", ".venv/dev/bin/cargo-lambda"]
     token, source, invocation = (json.loads(run(command)) for command in printed)

@@ -71,4 +71,4 @@ def test_invalid_parameter_is_reported(overrides, error):
 
     assert process.returncode == 1
     assert error in printed
-    assert "help: set parameters with ALLOWED_ORIGINS and PARAMETER_OVERRIDES" in printed
+    assert "help: set it with PARAMETER_OVERRIDES" in printed

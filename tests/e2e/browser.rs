@@ -10,11 +10,11 @@ mod vendor_script;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use airbyte_sim::{Airbyte, CannedResponse, Fault, FaultKind, Options, Route};
+use airbyte_sim::{Airbyte, CannedResponse, Fault, FaultKind, Options, Route, Source};
 use e2e::{Browser, Config, FAKER, Generation, POSTGRES, Site, eventually, requests};
 use fantoccini::key::Key;
 use serde_json::{Value, json};
-use uuid::Uuid;
+use uuid::{Uuid, uuid};
 
 const WIDGET: &str = "dialog iframe";
 const CONNECT: &str = "#source-form button.primary";
@@ -27,6 +27,8 @@ const CLOSED: &str = "Widget closed";
 e2e::test_each_generation!(
     connects_source_with_form_after_field_errors,
     connects_source_with_widget,
+    renews_token_of_open_widget,
+    stores_and_prints_nothing_under_strict_policy,
 );
 
 async fn sign_in(browser: &Browser, page: &str, user: &str) {
@@ -56,6 +58,14 @@ async fn create_in_widget(browser: &Browser) -> String {
     browser.fill("#field-count", "10").await;
     browser.click("#create").await;
     browser.text("#created-id").await
+}
+
+/// The name of screenshots. Those of the default have no prefix, because the README shows them.
+fn shot(generation: Generation, name: &str) -> String {
+    match generation {
+        Generation::Embedded => name.to_owned(),
+        Generation::Agents => format!("agents-{name}"),
+    }
 }
 
 /// The form's field for a property of the configuration.
@@ -94,13 +104,13 @@ async fn connects_source_with_widget(generation: Generation) {
     let browser = Browser::open().await;
     browser.go_to(site.page()).await;
     browser.element("#sign-in-form").await;
-    browser.screenshots("sign-in").await;
+    browser.screenshots(&shot(generation, "sign-in")).await;
     sign_in(&browser, site.page(), "alice").await;
-    browser.screenshots("signed-in").await;
+    browser.screenshots(&shot(generation, "signed-in")).await;
 
     open_widget(&browser).await;
     browser.leave_frame().await;
-    browser.screenshots("widget").await;
+    browser.screenshots(&shot(generation, "widget")).await;
     browser.enter_frame(WIDGET).await;
     let id = create_in_widget(&browser).await;
     browser.click("#done").await;
@@ -109,7 +119,7 @@ async fn connects_source_with_widget(generation: Generation) {
     browser.wait_for_text("#events", &id).await;
     browser.wait_until_gone("dialog").await;
     browser.wait_for_text("#events", CLOSED).await;
-    browser.screenshots("widget-done").await;
+    browser.screenshots(&shot(generation, "widget-done")).await;
     let sources = site.airbyte.sources();
     assert_eq!(sources.len(), 1);
     assert_eq!(sources[0].id.to_string(), id);
@@ -133,9 +143,8 @@ async fn returns_focus_when_widget_closes() {
     );
 }
 
-#[tokio::test]
-async fn stores_and_prints_nothing_under_strict_policy() {
-    let site = Site::start().await;
+async fn stores_and_prints_nothing_under_strict_policy(generation: Generation) {
+    let site = Site::for_generation(generation).await;
     let browser = Browser::open().await;
     sign_in(&browser, site.page(), "alice").await;
     choose_faker(&browser).await;
@@ -221,14 +230,13 @@ async fn ignores_token_requests_of_other_windows() {
     browser.element("dialog").await;
 }
 
-#[tokio::test]
-async fn renews_token_of_open_widget() {
+async fn renews_token_of_open_widget(generation: Generation) {
     let lifetime = Duration::from_secs(8);
-    let site = Site::with(Options {
+    let options = Options {
         scoped_token_lifetime: lifetime,
         ..Options::default()
-    })
-    .await;
+    };
+    let site = Site::for_generation_with(generation, options).await;
     let browser = Browser::open().await;
     sign_in(&browser, site.page(), "alice").await;
     open_widget(&browser).await;
@@ -333,7 +341,7 @@ async fn connects_source_with_form_after_field_errors(generation: Generation) {
     browser
         .wait_for_text(ERRORS, "Check what you entered.")
         .await;
-    browser.screenshots("form-errors").await;
+    browser.screenshots(&shot(generation, "form-errors")).await;
     let described = "return [...document.querySelectorAll('[aria-invalid=true]')].map((control) => [
         control.name,
         control.getAttribute('aria-describedby').split(' ').map((id) => document.getElementById(id))
@@ -369,7 +377,7 @@ async fn connects_source_with_form_after_field_errors(generation: Generation) {
     }
     browser.press(&Key::Enter).await;
     browser.wait_for_text(MESSAGE, "Connected.").await;
-    browser.screenshots("form-done").await;
+    browser.screenshots(&shot(generation, "form-done")).await;
     let sources = site.airbyte.sources();
     assert_eq!(
         browser.text(&format!("{MESSAGE} code")).await,
@@ -381,6 +389,55 @@ async fn connects_source_with_form_after_field_errors(generation: Generation) {
     // The credentials are not left on the page.
     let values = "return [...document.querySelectorAll('#source-form input')].map(({ value }) => value).join('')";
     assert_eq!(browser.run(values, Value::Null).await, Ok(json!("")));
+}
+
+/// Direct access, which only one generation has.
+#[tokio::test]
+async fn connects_source_with_credentials() {
+    const HELPDESK: Uuid = uuid!("6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e03");
+    let site = Site::for_generation(Generation::Agents).await;
+    let browser = Browser::open().await;
+    sign_in(&browser, site.page(), "alice").await;
+    choose_template(&browser, HELPDESK).await;
+    browser
+        .fill("[name='/environment/subdomain']", "acme")
+        .await;
+    browser.click(CONNECT).await;
+    browser.wait_for_text(ERRORS, "API token").await;
+    browser.screenshots("credentials-errors").await;
+    let token = "[name='/credentials/api_token']";
+    let invalid = format!("{token}[type=password][aria-invalid=true]");
+    browser.element(&invalid).await;
+    browser.fill(token, "of-the-form").await;
+    browser.click(CONNECT).await;
+    browser.wait_for_text(MESSAGE, "Connected.").await;
+
+    open_widget(&browser).await;
+    browser
+        .click(&format!("[data-template='{HELPDESK}']"))
+        .await;
+    browser
+        .fill("#field-credentials-api_token", "of-the-widget")
+        .await;
+    browser.click("#create").await;
+    let id = browser.text("#created-id").await;
+
+    let sources = site.airbyte.sources();
+    let objects = |source: &Source| [source.credentials.clone(), source.environment.clone()];
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(sources.len(), 2);
+    assert_eq!(
+        objects(&sources[0]),
+        [
+            some(r#"{"api_token":"of-the-form"}"#),
+            some(r#"{"subdomain":"acme"}"#)
+        ]
+    );
+    assert_eq!(
+        objects(&sources[1]),
+        [some(r#"{"api_token":"of-the-widget"}"#), None]
+    );
+    assert_eq!(sources[1].id.to_string(), id);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod callers;
 mod cargo_lambda;
 mod create_source;
 mod credential;
+mod description;
 mod errors;
 mod faults;
 mod hostile;

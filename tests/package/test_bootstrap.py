@@ -36,8 +36,9 @@ def invoke(bootstraps, simulator, secrets_manager):
     with (
         lambda_emulator(bootstraps["mint-token"], environment) as mint_token,
         lambda_emulator(bootstraps["create-source"], environment) as create_source,
+        lambda_emulator(bootstraps["create-source"], environment | {"AIRBYTE_API": "agents"}) as create_source_agents,
     ):
-        yield {"mint-token": mint_token, "create-source": create_source}
+        yield {"mint-token": mint_token, "create-source": create_source, "create-source-agents": create_source_agents}
 
 
 def test_has_events_for_both_functions():
@@ -58,7 +59,8 @@ def test_mints_token(invoke, simulator, path):
 @pytest.mark.parametrize("path", [path for path in EVENTS if path.stem.startswith("create-source")], ids=lambda path: path.stem)
 def test_creates_source(invoke, simulator, path):
     before = {source["id"] for source in simulator.sources()}
-    response = invoke["create-source"](json.loads(path.read_text(encoding="utf-8")))
+    function = path.stem if path.stem in invoke else "create-source"
+    response = invoke[function](json.loads(path.read_text(encoding="utf-8")))
     assert response["statusCode"] == 201, response
     created = [source for source in simulator.sources() if source["id"] not in before]
     assert [source["id"] for source in created] == [json.loads(response["body"])["id"]]

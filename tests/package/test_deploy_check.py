@@ -1,4 +1,4 @@
-"""`make deploy-check` finds every mistake that would make a deployment fail, against moto and an issuer on this machine."""
+"""`make deploy-check` finds every mistake that would make a deployment fail, against moto, an issuer and an Airbyte simulator."""
 
 import datetime
 import ipaddress
@@ -21,13 +21,20 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from samcli.cli.types import CfnParameterOverridesType
 
-from programs import REPOSITORY, Airbyte, clean_environment, free_ports, moto, serving, target_directory
+from programs import REPOSITORY, Airbyte, airbyte, clean_environment, free_ports, moto, serving, target_directory
 
 RSA_KEY = {"kty": "RSA", "kid": "1", "use": "sig", "alg": "RS256", "n": "0vx7", "e": "AQAB"}
 EC_KEY = {"kty": "EC", "kid": "2", "use": "sig", "alg": "ES256", "crv": "P-256", "x": "MKBC", "y": "4Etl"}
 
 # Stands for every secret; it must not be printed.
 CANARY = "canary-5f1c"
+
+# Airbyte's paths of a mint, by generation, and that of the list of source templates.
+MINT_PATHS = {
+    "embedded": "/api/v1/embedded/widget_token",
+    "agents": "/api/v1/account/applications/widget-token",
+}
+TEMPLATES = "/api/v1/integrations/templates/sources"
 
 EMAIL = "on-call@example.com"
 DOMAIN = "airbyte.example.com"
@@ -79,6 +86,29 @@ def account() -> Iterator[Account]:
         yield account
 
 
+@pytest.fixture(scope="module")
+def running_simulator() -> Iterator[Airbyte]:
+    with airbyte() as running:
+        yield running
+
+
+@pytest.fixture
+def simulator(running_simulator) -> Airbyte:
+    """An Airbyte simulator that serves both generations, and accepts the deployment's credential."""
+    running_simulator.restore()
+    running_simulator.clear_requests()
+    running_simulator.change_settings(generations=list(MINT_PATHS))
+    accept(running_simulator, CANARY)
+    return running_simulator
+
+
+def accept(simulator: Airbyte, secret: str) -> None:
+    """Replaces the accepted credentials, by an application and by an organization token."""
+    simulator.change_settings(
+        applications=[{"client_id": CANARY, "client_secret": secret}], organization_tokens=[secret]
+    )
+
+
 @pytest.fixture(scope="session")
 def program() -> Path:
     subprocess.run(["cargo", "build", "--quiet", "--locked", "--package", "deploy-check"], cwd=REPOSITORY, check=True)
@@ -88,7 +118,9 @@ def program() -> Path:
 class Deployment:
     """A valid deployment, until a test changes something."""
 
-    def __init__(self, program: Path, folder: Path, secrets_manager, issuer: Issuer, account: Account):
+    def __init__(
+        self, program: Path, folder: Path, secrets_manager, issuer: Issuer, account: Account, simulator: Airbyte
+    ):
         self._program = program
         self.folder = folder
         self.secrets_manager = secrets_manager
@@ -98,6 +130,7 @@ class Deployment:
         self.parameters = {
             "AllowedOrigins": "https://app.example.com,https://admin.example.com",
             "AirbyteOrganizationId": Airbyte.ORGANIZATION,
+            "AirbyteApiUrl": simulator.url,
             "JwtIssuer": issuer.url,
             "JwtAudience": "web-app",
             "AlarmEmail": EMAIL,
@@ -193,14 +226,19 @@ class Deployment:
 
     def expect(self, name: str, result: str) -> None:
         """Expects no check to fail, and this one to have this result."""
+        self.expect_results({name: result})
+
+    def expect_results(self, expected: dict[str, str]) -> None:
+        """Expects no check to fail, and these ones to have these results."""
         code, found, output = self.check()
         assert code == 0, output
-        assert found[name].startswith(result), found[name]
+        for name, result in expected.items():
+            assert found[name].startswith(result), found[name]
 
 
 @pytest.fixture
-def deployment(program, tmp_path, secrets_manager, issuer, account) -> Deployment:
-    return Deployment(program, tmp_path, secrets_manager, issuer, account)
+def deployment(program, tmp_path, secrets_manager, issuer, account, simulator) -> Deployment:
+    return Deployment(program, tmp_path, secrets_manager, issuer, account, simulator)
 
 
 def failed(found: dict[str, str]) -> set[str]:
@@ -239,7 +277,7 @@ def denying(code: str = "AccessDeniedException") -> Iterator[str]:
 # The whole.
 
 
-def test_valid_deployment_passes(deployment, issuer):
+def test_valid_deployment_passes(deployment, issuer, simulator):
     code, found, output = deployment.check()
 
     assert code == 0, output
@@ -249,11 +287,13 @@ def test_valid_deployment_passes(deployment, issuer):
         "stack": f"ok {deployment.stack} does not exist yet",
         "AllowedOrigins": "ok https://app.example.com,https://admin.example.com",
         "AirbyteOrganizationId": f"ok {Airbyte.ORGANIZATION}",
-        "parameters": "ok 6 configured",
+        "parameters": "ok 7 configured",
         "architecture": "ok arm64",
         "secret": f"ok {deployment.parameters['OrganizationTokenSecretArn']}",
         "secret value": "ok an Airbyte application",
         "secret key": "ok the AWS managed key",
+        "Airbyte API": f"ok {simulator.url}/ has AirbyteApi=embedded",
+        "Airbyte credential": "ok Airbyte accepts the application",
         "issuer": f"ok {issuer.url}, with 1 RSA key(s)",
         "alarms": f"ok sent to {EMAIL}, after the subscription is confirmed",
         "concurrency": "ok 1000 concurrent executions in the account",
@@ -371,7 +411,7 @@ def test_parameter_of_stack_is_kept(deployment):
     deployment.create_stack(LogLevel="debug", MemorySize="256", Gone="1")
 
     # MemorySize has its default, and the template has no parameter Gone any more.
-    deployment.expect("parameters", "ok 6 configured, kept from the stack: LogLevel=debug")
+    deployment.expect("parameters", "ok 7 configured, kept from the stack: LogLevel=debug")
 
 
 def test_parameter_of_stack_breaks_rule(deployment):
@@ -468,6 +508,28 @@ def test_broken_rule_fails(deployment, parameters, rule):
     deployment.parameters |= parameters
 
     deployment.expect_failure("parameters", rule, "fix `parameter_overrides` in samconfig.toml")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("AirbyteSourcesBearer", "organization"),
+        ("AirbyteRegionId", "645a183f-b12b-4c6e-8ad3-99e165603450"),
+        ("SourceTemplateTags", "crm"),
+        ("ConnectionTemplateTags", "daily"),
+    ],
+)
+def test_setting_of_other_generation_fails(deployment, parameter, value):
+    """By the template's rule, and because the functions would not start."""
+    deployment.parameters[parameter] = value
+
+    code, found, output = deployment.check()
+
+    assert (code, failed(found)) == (1, {parameter, "parameters"}), output
+    assert f"{parameter} " in found["parameters"]
+    assert "must be unset unless AIRBYTE_API is `agents`" in found[parameter]
+    deployment.parameters["AirbyteApi"] = "agents"
+    deployment.expect("parameters", "ok 9 configured")
 
 
 def test_space_after_comma_fails(deployment):
@@ -567,7 +629,12 @@ def test_secret_value_that_deployer_may_not_read_is_skipped(deployment):
     """The functions may, so that the deployment is not stopped."""
     with secrets_manager_that_rejects_reads(deployment, "AccessDeniedException", "not authorized") as url:
         deployment.environment["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = url
-        deployment.expect("secret value", "skip not permitted to check: secretsmanager:GetSecretValue is denied")
+        deployment.expect_results(
+            {
+                "secret value": "skip not permitted to check: secretsmanager:GetSecretValue is denied",
+                "Airbyte credential": "skip not checked: the secret's value was not read",
+            }
+        )
 
 
 @pytest.mark.parametrize(
@@ -622,7 +689,8 @@ def test_secret_value_is_not_read_on_request(deployment):
     code, found, output = deployment.check("--without-secret")
 
     assert (code, found["secret value"]) == (0, "skip not read, because of --without-secret"), output
-    assert output.endswith("No check failed; 1 was skipped, see above.\n")
+    assert found["Airbyte credential"] == "skip not checked: the secret's value was not read"
+    assert output.endswith("No check failed; 2 were skipped, see above.\n")
 
 
 def test_unreachable_secrets_manager_fails(deployment):
@@ -682,6 +750,278 @@ def test_key_in_other_region_fails(deployment):
     deployment.expect_failure(
         "SecretKmsKeyArn", "is in eu-west-1, and the stack is in us-east-1", "fix `parameter_overrides`"
     )
+
+
+# Airbyte.
+
+@pytest.fixture(params=MINT_PATHS)
+def generation(request, deployment) -> str:
+    deployment.parameters["AirbyteApi"] = request.param
+    return request.param
+
+
+def other(generation: str) -> str:
+    [name] = MINT_PATHS.keys() - {generation}
+    return name
+
+
+def test_available_generation_passes(deployment, simulator, generation):
+    simulator.change_settings(generations=[generation])
+
+    deployment.expect_results(
+        {
+            "Airbyte API": f"ok {simulator.url}/ has AirbyteApi={generation}",
+            "Airbyte credential": "ok Airbyte accepts the application",
+        }
+    )
+
+
+def test_checks_change_nothing_at_airbyte(deployment, simulator, generation):
+    deployment.check()
+
+    assert simulator.workspaces() == []
+    exchange, templates = "/api/v1/account/applications/token", TEMPLATES
+    expected = [("POST", MINT_PATHS[generation], False), ("POST", exchange, False)]
+    if generation == "agents":
+        expected.append(("GET", templates, True))
+    requests = simulator.requests()
+    sent = [(r["method"], r["path"], any(name == "authorization" for name, _ in r["headers"])) for r in requests]
+    assert sent == expected
+
+
+def test_generation_that_is_switched_off_fails(deployment, simulator, generation):
+    simulator.change_settings(generations=[other(generation)])
+
+    deployment.expect_failure(
+        "Airbyte API",
+        f"{simulator.url}{MINT_PATHS[generation]} returns status 404: {simulator.url}/ does not have AirbyteApi={generation}",
+        f"set AirbyteApi={other(generation)}, which responds there",
+    )
+
+
+def test_url_without_any_generation_fails(deployment, simulator, generation):
+    simulator.change_settings(generations=[])
+
+    deployment.expect_failure(
+        "Airbyte API",
+        f"does not have AirbyteApi={generation}",
+        f"set AirbyteApiUrl to the base URL of Airbyte's API: AirbyteApi={other(generation)} does not respond there either",
+    )
+
+
+@pytest.mark.parametrize("status", [301, 307, 308])
+def test_redirect_fails(deployment, simulator, status):
+    """The query is not printed, because it may contain anything."""
+    headers = [["location", f"https://api.example.com/v2?token={CANARY}"]]
+    simulator.inject("widget-token", {"respond": {"status": status, "headers": headers}})
+
+    deployment.expect_failure(
+        "Airbyte API",
+        f"{MINT_PATHS['embedded']} redirects to https://api.example.com/v2, and the functions follow no redirects",
+        "set AirbyteApiUrl to the base URL of Airbyte's API",
+    )
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 405, 422])
+def test_every_other_rejection_passes(deployment, simulator, status):
+    simulator.inject("widget-token", {"respond": {"status": status, "body": CANARY}})
+
+    deployment.expect("Airbyte API", f"ok {simulator.url}/ has AirbyteApi=embedded")
+
+
+def test_page_that_is_not_airbyte_fails(deployment, generation):
+    """No credential is sent there."""
+    received = []
+
+    def respond(request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, object]:
+        received.append((request.path, body, request.headers["authorization"]))
+        return 200, {}
+
+    with serving(respond) as page:
+        deployment.parameters["AirbyteApiUrl"] = page
+        deployment.expect_failure(
+            "Airbyte API",
+            "returns status 200 to a request without credentials, as Airbyte never does",
+            "set AirbyteApiUrl to the base URL of Airbyte's API",
+        )
+    assert received == [(MINT_PATHS[generation], b"{}", None)]
+
+
+def test_unreachable_airbyte_fails(deployment):
+    [unused] = free_ports(1)
+    deployment.parameters["AirbyteApiUrl"] = url = f"http://127.0.0.1:{unused}"
+
+    deployment.expect_failure(
+        "Airbyte API",
+        f"{url}{MINT_PATHS['embedded']} cannot be reached (",
+        "check AirbyteApiUrl, and this machine's network and proxy settings",
+    )
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_unavailable_airbyte_is_reported(deployment, simulator, status):
+    """It may be over before the deployment is, so that the deployment is not stopped."""
+    simulator.inject("widget-token", {"respond": {"status": status}})
+
+    deployment.expect_results(
+        {
+            "Airbyte API": f"skip not checked: {simulator.url}{MINT_PATHS['embedded']} returns status {status}",
+            "Airbyte credential": "skip not checked: the check of Airbyte's API did not succeed",
+        }
+    )
+
+
+@pytest.mark.parametrize("name", ["AirbyteApi", "AirbyteApiUrl", "AirbyteOrganizationId"])
+def test_invalid_parameter_of_airbyte_is_reported_once(deployment, simulator, name):
+    deployment.parameters[name] = "invalid"
+
+    code, found, output = deployment.check()
+
+    assert (code, failed(found)) == (1, {name}), output
+    assert found["Airbyte API"] == found["Airbyte credential"] == f"skip {name} is invalid"
+    assert simulator.requests() == []
+
+
+def test_rejected_application_fails(deployment, simulator, generation):
+    accept(simulator, "another")
+
+    deployment.expect_failure(
+        "Airbyte credential",
+        "Airbyte rejects the application with status 401",
+        f"store a current credential of an admin of the organization {Airbyte.ORGANIZATION}: `aws secretsmanager",
+    )
+
+
+def test_application_rejected_with_400_fails(deployment, simulator):
+    simulator.inject("application-token", {"error": "invalid-client"})
+
+    deployment.expect_failure("Airbyte credential", "rejects the application with status 400", "store a current")
+
+
+@pytest.mark.parametrize(
+    ("response", "problem"),
+    [
+        ({"status": 404, "body": CANARY}, "the exchange returns status 404"),
+        ({"status": 307}, "the exchange returns status 307"),
+        ({"status": 200, "body": CANARY}, "the exchange returns no token in the documented form"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_unusable_exchange_fails(deployment, simulator, response, problem):
+    simulator.inject("application-token", {"respond": response})
+
+    deployment.expect_failure("Airbyte credential", problem, "check AirbyteApiUrl")
+
+
+def test_lost_connection_of_exchange_fails(deployment, simulator):
+    simulator.inject("application-token", "close-before-response")
+
+    deployment.expect_failure("Airbyte credential", "the exchange failed (", "check AirbyteApiUrl")
+
+
+def test_unavailable_exchange_is_reported(deployment, simulator):
+    simulator.inject("application-token", {"respond": {"status": 503}})
+
+    deployment.expect("Airbyte credential", "skip not checked: the exchange returns status 503")
+
+
+def test_organization_token_cannot_be_checked_in_embedded(deployment):
+    deployment.store(CANARY)
+
+    deployment.expect(
+        "Airbyte credential",
+        "skip not checked: Airbyte documents no call of AirbyteApi=embedded that verifies the organization token",
+    )
+
+
+class TestAgents:
+    """What this generation alone has: a call that lists the source templates."""
+
+    @pytest.fixture(autouse=True)
+    def agents(self, deployment):
+        deployment.parameters["AirbyteApi"] = "agents"
+
+    @pytest.mark.parametrize("secret", [CANARY, '{"client_id": "%s", "client_secret": "%s"}' % (CANARY, CANARY)])
+    def test_lists_source_templates(self, deployment, secret):
+        deployment.store(secret)
+
+        code, found, output = deployment.check()
+
+        assert code == 0, output
+        assert found["source templates"] == "ok 3, by source_config_template_id:"
+        listed = [line.split(maxsplit=1) for line in output.splitlines() if line.startswith(" ")]
+        assert listed == [
+            ["6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e01", "Postgres"],
+            ["6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e02", "Faker"],
+            ["6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e03", "Helpdesk (DIRECT: takes credentials)"],
+        ]
+
+    def test_names_organization(self, deployment, simulator):
+        """Accounts with several organizations need it on every call."""
+        deployment.check()
+
+        names = [dict(r["headers"]).get("x-organization-id") for r in simulator.requests()]
+        assert names[1:] == [Airbyte.ORGANIZATION, Airbyte.ORGANIZATION]
+
+    def test_accepts_organization_token(self, deployment):
+        deployment.store(CANARY)
+
+        deployment.expect("Airbyte credential", "ok Airbyte accepts the organization token")
+
+    def test_rejected_organization_token_fails(self, deployment, simulator):
+        deployment.store(CANARY)
+        accept(simulator, "another")
+
+        deployment.expect_failure(
+            "Airbyte credential", "Airbyte rejects the organization token with status 401", "store a current credential"
+        )
+
+    def test_credential_of_other_organization_fails(self, deployment, simulator):
+        simulator.inject("templates", {"respond": {"status": 403, "body": CANARY}})
+
+        deployment.expect_failure(
+            "Airbyte credential", "Airbyte rejects the application with status 403", "store a current credential"
+        )
+
+    @pytest.mark.parametrize(
+        ("kind", "problem"),
+        [
+            ({"respond": {"status": 404, "body": CANARY}}, "returns status 404"),
+            ({"respond": {"status": 500}}, "returns status 500"),
+            ({"respond": {"status": 200, "body": CANARY}}, "returns no list in the documented form"),
+            ("close-before-response", "cannot be reached ("),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_list_that_fails_is_reported(self, deployment, simulator, kind, problem):
+        """The functions do not need it, so that the deployment is not stopped."""
+        simulator.inject("templates", kind)
+
+        deployment.expect_results(
+            {
+                "source templates": f"skip not checked: {simulator.url}{TEMPLATES} {problem}",
+                "Airbyte credential": "ok Airbyte accepts the application",
+            }
+        )
+
+    def test_empty_list_is_reported(self, deployment, simulator):
+        simulator.inject("templates", {"respond": {"status": 200, "body": '{"data": []}'}})
+
+        deployment.expect("source templates", "skip the credential sees none; create one in Airbyte's dashboard")
+
+    def test_names_are_printed_as_text(self, deployment, simulator):
+        """Names from elsewhere control no terminal, and are bounded; so is their number."""
+        name = "\x1b[31m" + "n" * 100
+        data = [{"id": str(uuid.UUID(int=number)), "name": name} for number in range(52)]
+        simulator.inject("templates", {"respond": {"status": 200, "body": json.dumps({"data": data})}})
+
+        code, _, output = deployment.check()
+
+        assert code == 0, output
+        listed = [line.split(maxsplit=1) for line in output.splitlines() if line.startswith(" ")]
+        assert len(listed) == 51
+        assert listed[0] == [str(uuid.UUID(int=0)), "[31m" + "n" * 76]
+        assert listed[-1] == ["and", "2 more"]
 
 
 # The issuer.
@@ -757,13 +1097,20 @@ def test_too_many_audiences_fail(deployment):
     deployment.expect_failure("issuer", "51 audiences", "set JwtAudience to at most 50 audiences")
 
 
-def test_local_issuer_fails(deployment):
-    """The real API Gateway cannot reach it."""
+def test_local_issuer_and_airbyte_fail(deployment, simulator):
+    """The real API Gateway and the functions cannot reach them."""
     for service in ("STS", "SECRETS_MANAGER", "CLOUDFORMATION"):
         deployment.environment[f"AWS_ENDPOINT_URL_{service}"] = deployment.environment["AWS_ENDPOINT_URL"]
     del deployment.environment["AWS_ENDPOINT_URL"]
 
-    deployment.expect_failure("issuer", "API Gateway cannot reach", "set JwtIssuer to the https:// URL")
+    code, found, output = deployment.check()
+
+    assert (code, failed(found)) == (1, {"issuer", "Airbyte API"}), output
+    assert "API Gateway cannot reach" in found["issuer"]
+    assert "help: set JwtIssuer to the https:// URL" in output
+    assert found["Airbyte API"] == f"FAIL the functions cannot reach {simulator.url}, which is on this machine"
+    assert "help: set AirbyteApiUrl to the https:// URL of Airbyte's API" in output
+    assert simulator.requests() == []
 
 
 def test_asks_issuer_through_proxy(deployment, issuer):

@@ -195,8 +195,20 @@ class Airbyte:
         """Injects a failure into every further request on a route."""
         request_json("POST", f"{self.url}/_sim/faults", {"route": route, "kind": kind})
 
+    def workspaces(self) -> list[dict]:
+        return request_json("GET", f"{self.url}/_sim/workspaces")
+
+    def requests(self) -> list[dict]:
+        return request_json("GET", f"{self.url}/_sim/requests")
+
+    def clear_requests(self) -> None:
+        request_json("DELETE", f"{self.url}/_sim/requests")
+
+    def change_settings(self, **settings) -> None:
+        request_json("PUT", f"{self.url}/_sim/settings", settings)
+
     def accept_organization_tokens(self, *tokens: str) -> None:
-        request_json("PUT", f"{self.url}/_sim/settings", {"organization_tokens": list(tokens)})
+        self.change_settings(organization_tokens=list(tokens))
 
     def revoke_scoped_tokens(self) -> None:
         request_json("POST", f"{self.url}/_sim/revoke-scoped-tokens")

@@ -11,7 +11,6 @@ use axum::routing::get;
 use local_stack::demo::{Demo, PageConfig};
 use local_stack::gateway::{self, Gateway};
 use local_stack::issuer::{self, Issuer};
-use serde_json::Value;
 use template::Template;
 
 use crate::binary::repository;
@@ -39,18 +38,23 @@ impl Site {
 
     /// The same with other settings of the simulator.
     pub async fn with(options: Options) -> Site {
-        Site::build(Generation::Embedded, options, None).await
+        Site::for_generation_with(Generation::Embedded, options).await
     }
 
     /// A site whose functions use this generation of Airbyte's API.
     pub async fn for_generation(generation: Generation) -> Site {
-        Site::build(generation, Options::default(), None).await
+        Site::for_generation_with(generation, Options::default()).await
+    }
+
+    /// The same with other settings of the simulator.
+    pub async fn for_generation_with(generation: Generation, options: Options) -> Site {
+        Site::build(generation, options, None).await
     }
 
     /// A site whose demo page uses Airbyte's widget script, from a server of its own.
-    pub async fn with_vendor_script() -> Site {
+    pub async fn with_vendor_script(generation: Generation) -> Site {
         let script = vendor_script().await;
-        Site::build(Generation::Embedded, Options::default(), Some(script)).await
+        Site::build(generation, Options::default(), Some(script)).await
     }
 
     async fn build(
@@ -69,18 +73,23 @@ impl Site {
             page("examples/web").await,
         ];
         let origins = pages.each_ref().map(Demo::url);
+        let generation = match generation {
+            Generation::Embedded => airbyte_sim::Generation::Embedded,
+            Generation::Agents => airbyte_sim::Generation::Agents,
+        };
 
         let template = template([
             ("AllowedOrigins", origins[..3].join(",")),
             ("JwtIssuer", issuer.url().to_owned()),
             ("JwtAudience", issuer::DEFAULT_AUDIENCE.to_owned()),
             ("AirbyteOrganizationId", Config::ORGANIZATION_ID.to_owned()),
+            ("AirbyteApi", generation.to_string()),
             ("AirbyteApiUrl", env.airbyte.url()),
             ("OrganizationTokenSecretArn", secret_arn),
         ]);
         let functions = tokio::join!(
-            function(Binary::MintToken, generation, &template, &env),
-            function(Binary::CreateSource, generation, &template, &env),
+            function(Binary::MintToken, &template, &env),
+            function(Binary::CreateSource, &template, &env),
         );
         let functions = InvokeApi::start(functions.into()).await;
         let endpoint = |binary: Binary| (binary.name().to_owned(), functions.url(binary));
@@ -98,7 +107,7 @@ impl Site {
             airbyte_url: env.airbyte.url(),
             widget_script_url,
             widget_script_integrity: None,
-            templates: source_templates(&env.airbyte).await,
+            templates: env.airbyte.source_templates(generation),
         };
         for page in &pages {
             page.configure(config.clone()).expect("URLs");
@@ -174,13 +183,8 @@ fn template<const N: usize>(parameters: [(&str, String); N]) -> Template {
     Template::load(repository(), "us-east-1", parameters).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Starts a function with the environment of the template, for a generation of Airbyte's API.
-async fn function(
-    binary: Binary,
-    generation: Generation,
-    template: &Template,
-    env: &TestEnv,
-) -> (Binary, Function) {
+/// Starts a function with the environment of the template.
+async fn function(binary: Binary, template: &Template, env: &TestEnv) -> (Binary, Function) {
     let mut config = Config::bare().with(
         "AWS_ENDPOINT_URL_SECRETS_MANAGER",
         &env.secrets_manager.url(),
@@ -188,25 +192,7 @@ async fn function(
     for (name, value) in &template.functions[binary.name()].environment {
         config = config.with(name, value);
     }
-    let config = generation.configure(config);
     (binary, Function::start(binary, &config).await)
-}
-
-/// The source templates, as Airbyte lists them to the organization; without a trace in the request log.
-async fn source_templates(airbyte: &Airbyte) -> Vec<Value> {
-    let request = http::Request::get(format!(
-        "{}/api/v1/integrations/templates/sources/",
-        airbyte.url()
-    ))
-    .header("authorization", "Bearer dev-organization-token")
-    .body(bytes::Bytes::new())
-    .expect("a well-formed request");
-    let response = crate::http::send(request)
-        .await
-        .expect("the simulator responds");
-    airbyte.clear_requests();
-    let list: Value = serde_json::from_slice(response.body()).expect("JSON");
-    list["data"].as_array().cloned().expect("a list")
 }
 
 /// Shows the gateway's messages next to the test that fails because of them.

@@ -12,6 +12,8 @@ import openapi
 EVENTS = sorted((Path(__file__).resolve().parents[2] / "events").glob("*.json"))
 ROUTES = {"mint-token": "/token", "create-source": "/sources"}
 CALLERS = ("jwt", "iam", "base64-body")
+# A body with the fields of AIRBYTE_API=agents, by a JWT caller.
+AGENTS = "create-source-agents"
 
 TEXT = {"type": "string", "minLength": 1}
 # Source: AWS, "Create AWS Lambda proxy integrations for HTTP APIs", payload format 2.0.
@@ -100,7 +102,8 @@ def body_of(event: dict) -> str:
 
 
 def test_has_event_of_each_kind_for_each_function():
-    assert [path.stem for path in EVENTS] == sorted(f"{name}-{caller}" for name in ROUTES for caller in CALLERS)
+    names = [f"{name}-{caller}" for name in ROUTES for caller in CALLERS]
+    assert [path.stem for path in EVENTS] == sorted([*names, AGENTS])
 
 
 @pytest.fixture(params=EVENTS, ids=lambda path: path.stem)
@@ -142,6 +145,12 @@ def test_body_is_valid_request(named_event):
     if "content-length" in event["headers"]:
         assert int(event["headers"]["content-length"]) == len(body.encode())
     assert openapi.errors(openapi.request_schema(event["rawPath"]), json.loads(body or "{}")) == []
+
+
+def test_body_has_fields_of_generation(named_event):
+    name, event = named_event
+    fields = {"name", "credentials", "environment"} & json.loads(body_of(event) or "{}").keys()
+    assert fields == ({"name", "credentials", "environment"} if name == AGENTS else set())
 
 
 def test_authorization_is_recognizable_fake(named_event):

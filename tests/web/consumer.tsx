@@ -59,13 +59,15 @@ export function Connect() {
   return { open, close, isOpen: status === "open", failed: error !== undefined };
 }
 
+export const connectDirectly = () => client.createSource({ templateId: "t", credentials: {}, environment: {}, name: "n" });
+
 // What the types reject.
 
 // @ts-expect-error: the API's URL is required
 createClient({ getAccessToken: () => "token" });
 
-// @ts-expect-error: a source has a configuration
-client.createSource({ templateId: "t" });
+// @ts-expect-error: a source has a configuration or credentials
+client.createSource({ templateId: "t", environment: {} });
 
 // @ts-expect-error: the hook gets a client
 useAirbyteEmbedded({});

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -19,6 +20,7 @@ use crate::request_log::Exchange;
 use crate::server::{self, Command};
 use crate::source::Source;
 use crate::state::{State, lock};
+use crate::template::Template;
 use crate::workspace::Workspace;
 
 /// A running simulator. Dropping it stops it and closes its connections.
@@ -166,6 +168,17 @@ impl Airbyte {
     #[must_use]
     pub fn sources(&self) -> Vec<Source> {
         lock(&self.state.sources).clone()
+    }
+
+    /// Returns the source templates of a generation, for a form: `id`, `name`, `mode` and `connection_specification` of each.
+    /// It does not matter which generations are served.
+    #[must_use]
+    pub fn source_templates(&self, generation: Generation) -> Vec<Value> {
+        let templates = self.state.templates.iter();
+        templates
+            .filter(|template| template.is_in(generation))
+            .map(Template::form)
+            .collect()
     }
 
     /// Returns every workspace, in order of creation. A user with several has lost a race.

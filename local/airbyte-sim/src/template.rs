@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::generation::Generation;
 use crate::validation::{FieldError, field_errors};
 
 /// What Airbyte puts in place of a secret.
@@ -116,6 +117,22 @@ impl Template {
             "name": self.name,
             "connection_specification": self.user_specification(),
         })
+    }
+
+    /// Returns what a form needs to know of the template: `id`, `name`, `mode`, and the specification of the fields that
+    /// users fill in.
+    pub(crate) fn form(&self) -> Value {
+        json!({
+            "id": self.id,
+            "name": self.name,
+            "mode": self.mode,
+            "connection_specification": self.user_specification(),
+        })
+    }
+
+    /// Whether the generation has templates of this mode.
+    pub(crate) fn is_in(&self, generation: Generation) -> bool {
+        generation == Generation::Agents || self.mode == Mode::Replication
     }
 
     /// Returns the template as an item of the `agents` generation's list.

@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use reqwest::Client;
+use reqwest::redirect::Policy;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use shared::http_client;
 use template::JwtAuthorizer;
 
+use crate::http;
 use crate::plan::DeploymentPlan;
 use crate::report::CheckResult;
 
@@ -15,11 +17,8 @@ use crate::report::CheckResult;
 const ISSUER: &str = "JwtIssuer";
 const AUDIENCE: &str = "JwtAudience";
 
-/// API Gateway's timeout of each document.
+/// API Gateway's timeout of each document. That of [`http`] is longer, because this machine's network may be slower.
 const GATEWAY_TIMEOUT: Duration = Duration::from_millis(1500);
-
-/// The timeout here, because this machine's network may be slower than API Gateway's.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// API Gateway's limit for the set of keys.
 const MAX_KEY_SET_BYTES: usize = 150_000;
@@ -88,13 +87,14 @@ pub(crate) async fn check(plan: &DeploymentPlan<'_>) -> CheckResult {
 }
 
 async fn fetched(authorizer: &JwtAuthorizer) -> Result<CheckResult, CheckResult> {
-    let http = client().map_err(|error| CheckResult::Skipped(error.to_string()))?;
+    let client = http::client(Policy::default());
+    let client = client.map_err(|error| CheckResult::Skipped(error.to_string()))?;
     let issuer = &authorizer.issuer;
     let url = format!(
         "{}/.well-known/openid-configuration",
         issuer.trim_end_matches('/')
     );
-    let discovery: Document<Discovery> = get(&http, &url).await.map_err(|problem| {
+    let discovery: Document<Discovery> = get(&client, &url).await.map_err(|problem| {
         CheckResult::fail(
             format!("{url} {problem}"),
             format!("set {ISSUER} to the issuer of an OpenID Connect provider that serves this document on the internet"),
@@ -112,7 +112,7 @@ async fn fetched(authorizer: &JwtAuthorizer) -> Result<CheckResult, CheckResult>
             ),
         ));
     }
-    let set: Document<KeySet> = get(&http, &jwks_uri).await.map_err(|problem| {
+    let set: Document<KeySet> = get(&client, &jwks_uri).await.map_err(|problem| {
         CheckResult::fail(
             format!("{jwks_uri}, the jwks_uri of {url}, {problem}"),
             "fix it at the identity provider: API Gateway reads the keys there",
@@ -151,24 +151,11 @@ async fn fetched(authorizer: &JwtAuthorizer) -> Result<CheckResult, CheckResult>
     )))
 }
 
-/// A client with this machine's proxies and root certificates, unlike the functions' client.
-fn client() -> reqwest::Result<Client> {
-    // An error means that it is installed already.
-    let _installed = rustls::crypto::ring::default_provider().install_default();
-    Client::builder().timeout(TIMEOUT).build()
-}
-
 /// Reads a JSON document. The error completes a sentence that begins with the URL.
-async fn get<T: DeserializeOwned>(http: &Client, url: &str) -> Result<Document<T>, String> {
+async fn get<T: DeserializeOwned>(client: &Client, url: &str) -> Result<Document<T>, String> {
     let since = Instant::now();
-    let response = http.get(url).send().await;
-    let response = response.map_err(|error| {
-        if error.is_timeout() {
-            "does not respond in time".to_owned()
-        } else {
-            format!("cannot be reached ({})", cause(&error))
-        }
-    })?;
+    let response = client.get(url).send().await;
+    let response = response.map_err(|error| http::failure(&error))?;
     if response.status() != 200 {
         return Err(format!("returns status {}", response.status().as_u16()));
     }
@@ -183,11 +170,4 @@ async fn get<T: DeserializeOwned>(http: &Client, url: &str) -> Result<Document<T
         bytes: body.len(),
         took,
     })
-}
-
-/// The innermost cause, because the others only say that there is one.
-fn cause(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |error| error.source())
-        .last()
-        .map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -1,7 +1,7 @@
 //! `deploy-check`: checks before a deployment that everything it needs is configured, and prints how to fix what is not.
 //!
 //! The rules are those of the template and of the functions. The parameters are those that `sam deploy` uses, the ones that
-//! it keeps from the stack included. Nothing is changed, and no secret is printed.
+//! it keeps from the stack included. Nothing is changed, and no secret is printed. The credential is sent to Airbyte only.
 
 #![expect(
     clippy::print_stdout,
@@ -9,7 +9,9 @@
     reason = "a program for a terminal"
 )]
 
+mod airbyte;
 mod facts;
+mod http;
 mod issuer;
 mod plan;
 mod report;
@@ -37,7 +39,7 @@ Options:
   --config-env NAME   The part of the configuration file to use [default: default]
   --config-file FILE  The SAM CLI's configuration file [default: samconfig.toml]
   --overrides FILE    Write the parameter overrides for `sam build` and `sam deploy` to FILE, if no check fails
-  --without-secret    Do not read the value of the secret
+  --without-secret    Do not read the value of the secret, and send no credential to Airbyte
   --help              Print this
 ";
 
@@ -121,6 +123,9 @@ async fn check(facts: &Facts, plan: &DeploymentPlan<'_>) -> Report {
     }
     report.add("architecture", plan.check_architecture());
     for (name, result) in secret::check(facts, plan) {
+        report.add(name, result);
+    }
+    for (name, result) in airbyte::check(facts, plan).await {
         report.add(name, result);
     }
     report.add("issuer", issuer::check(plan).await);

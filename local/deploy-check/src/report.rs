@@ -5,7 +5,7 @@ use std::fmt;
 /// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CheckResult {
-    /// Valid. Holds what was found.
+    /// Valid. Holds what was found; further lines are indented.
     Pass(String),
     /// Invalid.
     Fail {
@@ -61,6 +61,8 @@ impl fmt::Display for Report {
                 CheckResult::Fail { problem, .. } => ("FAIL", problem),
                 CheckResult::Skipped(reason) => ("skip", reason),
             };
+            let indent = format!("\n{:4}  {:width$}  ", "", "");
+            let text = text.replace('\n', &indent);
             writeln!(f, "{mark:4}  {name:width$}  {text}")?;
             if let CheckResult::Fail { fix, .. } = result {
                 writeln!(f, "{:4}  {:width$}  help: {fix}", "", "")?;
@@ -94,6 +96,7 @@ mod tests {
             ("region", CheckResult::Pass("eu-central-1".to_owned())),
             ("secret", CheckResult::fail("does not exist", "create it")),
             ("issuer", CheckResult::Skipped("not set".to_owned())),
+            ("names", CheckResult::Pass("2\none\nother".to_owned())),
         ]);
 
         assert_eq!(
@@ -102,6 +105,9 @@ mod tests {
              FAIL  secret  does not exist\n\
              \u{20}             help: create it\n\
              skip  issuer  not set\n\
+             ok    names   2\n\
+             \u{20}             one\n\
+             \u{20}             other\n\
              \n\
              Some checks failed; see above.\n"
         );

@@ -2,7 +2,7 @@
 //! decrypt it.
 
 use secrecy::SecretString;
-use shared::credential;
+use shared::credential::Credential;
 use shared::credential::secrets_manager::{SecretError, ServiceErrorReason};
 
 use crate::facts::{Facts, Lookup, Secret, ServiceError};
@@ -90,8 +90,8 @@ fn value(facts: &Facts, secret: &Secret) -> CheckResult {
 }
 
 fn described(value: &SecretString, arn: &str) -> CheckResult {
-    match credential::describe(value) {
-        Ok(description) => CheckResult::Pass(description.to_owned()),
+    match Credential::parse(value) {
+        Ok(credential) => CheckResult::Pass(credential.kind().to_owned()),
         Err(error) => CheckResult::fail(
             error.to_string(),
             format!(

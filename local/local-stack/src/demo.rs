@@ -38,7 +38,7 @@ pub struct PageConfig {
     /// The script's `integrity` attribute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub widget_script_integrity: Option<String>,
-    /// The source templates: `id`, `name` and `connection_specification` of each.
+    /// The source templates: `id`, `name`, `connection_specification` and, where there is one, `mode` of each.
     pub templates: Vec<Value>,
 }
 

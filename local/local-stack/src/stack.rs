@@ -9,15 +9,15 @@ mod processes;
 mod secrets_manager;
 mod settings;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use airbyte_sim::Airbyte;
-use http::{Request, StatusCode, header};
+use airbyte_sim::{Airbyte, Generation};
+use http::{Request, StatusCode};
 use http_body_util::Full;
-use serde::Deserialize;
 use serde_json::Value;
 use template::{Evaluator, FILE, Template, TemplateError};
 use tokio::signal::unix::{SignalKind, signal};
@@ -56,6 +56,7 @@ struct Running {
     _gateway: Gateway,
     _demo: Demo,
     aws_url: String,
+    generation: Generation,
 }
 
 /// Starts everything, and runs until a signal arrives or a part ends. Then everything is stopped.
@@ -70,7 +71,11 @@ pub async fn run() -> Result<(), StackError> {
 
     let start_and_stay = async {
         let running = start(&settings, &processes, &console).await?;
-        show(&banner::text(&settings, &running.aws_url));
+        show(&banner::text(
+            &settings,
+            running.generation,
+            &running.aws_url,
+        ));
         console.unbuffer();
         std::future::pending::<()>().await;
         drop(running);
@@ -132,6 +137,7 @@ async fn start(
     let request = request(settings, &secrets.secret_arn, issuer.url(), &airbyte.url());
     let template = evaluated(evaluator, request).await?;
     let environment = functions::common_environment(&template)?;
+    let generation = generation(&environment)?;
     let invoke_address = ports::invoke_address(ports.invoke);
     let endpoints = functions::endpoints(&template, invoke_address);
     let lines = Arc::clone(console);
@@ -143,7 +149,7 @@ async fn start(
     })
     .await
     .map_err(failed("the gateway"))?;
-    let config = page_config(settings, templates(&airbyte.url()).await?);
+    let config = page_config(settings, airbyte.source_templates(generation));
     let demo = Demo::start(
         loopback(ports.demo),
         &project.join(DEMO_PAGE),
@@ -172,6 +178,7 @@ async fn start(
         _gateway: gateway,
         _demo: demo,
         aws_url: secrets.url,
+        generation,
     })
 }
 
@@ -191,10 +198,10 @@ fn request(
         ("AirbyteApiUrl", airbyte_url),
     ];
     let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let overrides = settings.parameter_overrides.iter().cloned();
+    let set = settings.parameters.iter().cloned();
     template::Request {
         region: REGION.to_owned(),
-        parameters: parameters.into_iter().chain(overrides).collect(),
+        parameters: parameters.into_iter().chain(set).collect(),
         ..template::Request::of(Path::new(FILE))
     }
 }
@@ -223,27 +230,13 @@ fn page_config(settings: &Settings, templates: Vec<Value>) -> PageConfig {
     }
 }
 
-/// Lists the source templates with the organization's token.
-async fn templates(airbyte_url: &str) -> Result<Vec<Value>, StackError> {
-    #[derive(Deserialize)]
-    struct List {
-        data: Vec<Value>,
-    }
-    let url = format!("{airbyte_url}/api/v1/integrations/templates/sources/");
-    let request = Request::get(&url)
-        .header(
-            header::AUTHORIZATION,
-            format!("Bearer {ORGANIZATION_TOKEN}"),
-        )
-        .body(Full::default())
-        .map_err(|error| error.to_string())?;
-    let response = Client::new()
-        .call(request, HEALTH_TIMEOUT)
-        .await
-        .map_err(|error| format!("{url}: {error}"))?;
-    let list: List =
-        serde_json::from_slice(response.body()).map_err(|error| format!("{url}: {error}"))?;
-    Ok(list.data)
+/// Returns the generation of Airbyte's API that the functions call.
+fn generation(environment: &BTreeMap<String, String>) -> Result<Generation, StackError> {
+    let name = environment
+        .get("AIRBYTE_API")
+        .ok_or_else(|| format!("{FILE} does not set AIRBYTE_API"))?;
+    name.parse()
+        .map_err(|expected| format!("{FILE} sets AIRBYTE_API={name}: {expected}").into())
 }
 
 /// Sends a request to every part, at the address that the developer uses.

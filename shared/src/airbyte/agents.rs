@@ -14,6 +14,9 @@ pub(super) const MINT_PATH: &str = "/api/v1/account/applications/widget-token";
 /// The path of a create. It has no trailing slash.
 pub(super) const CREATE_PATH: &str = "/api/v1/integrations/connectors";
 
+/// The path of the list of source templates.
+pub(super) const SOURCE_TEMPLATES_PATH: &str = "/api/v1/integrations/templates/sources";
+
 /// The header with the organization's ID, on every call.
 pub(super) const ORGANIZATION_HEADER: &str = "x-organization-id";
 

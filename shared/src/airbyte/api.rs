@@ -24,7 +24,8 @@ pub enum Api {
 
 impl Api {
     /// The path of a mint.
-    pub(super) fn mint_path(&self) -> &'static str {
+    #[must_use]
+    pub fn mint_path(&self) -> &'static str {
         match self {
             Self::Embedded => embedded::MINT_PATH,
             Self::Agents(_) => agents::MINT_PATH,
@@ -39,8 +40,18 @@ impl Api {
         }
     }
 
+    /// The path of the list of source templates, if Airbyte documents one. The functions do not call it.
+    #[must_use]
+    pub fn source_templates_path(&self) -> Option<&'static str> {
+        match self {
+            Self::Embedded => None,
+            Self::Agents(_) => Some(agents::SOURCE_TEMPLATES_PATH),
+        }
+    }
+
     /// The header with the organization's ID, if calls carry one.
-    pub(super) fn organization_header(&self) -> Option<&'static str> {
+    #[must_use]
+    pub fn organization_header(&self) -> Option<&'static str> {
         match self {
             Self::Embedded => None,
             Self::Agents(_) => Some(agents::ORGANIZATION_HEADER),

@@ -68,15 +68,19 @@ struct MintResponse {
     token: String,
 }
 
+/// Returns the URL of a path below the API's base URL, whose own path is kept.
+#[must_use]
+pub fn endpoint(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url
+}
+
 impl Airbyte {
-    /// Creates a client for the API at `base`, which has no trailing slash.
+    /// Creates a client for the API at `base`.
     #[must_use]
     pub fn new(http: reqwest::Client, base: &Url, organization_id: Uuid, api: Api) -> Self {
-        let url = |path: &str| {
-            let mut url = base.clone();
-            url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
-            url
-        };
+        let url = |path: &str| endpoint(base, path);
         let json = HeaderValue::from_static("application/json");
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(ACCEPT, json.clone());

@@ -27,6 +27,6 @@ pub mod token;
 
 pub use agents::{Agents, SourcesBearer, TagsMode, TemplateTags};
 pub use api::Api;
-pub use client::{Airbyte, ApplicationToken};
+pub use client::{Airbyte, ApplicationToken, endpoint};
 pub use error::{AirbyteError, ErrorResponse};
 pub use source::NewSource;

@@ -16,5 +16,5 @@ mod secret;
 pub mod secrets_manager;
 mod store;
 
-pub use secret::describe;
+pub use secret::Credential;
 pub use store::{CredentialError, CredentialStore, Denial};

@@ -26,19 +26,25 @@ const AMBIGUOUS: SecretError = SecretError::Malformed(
 
 /// What the secret holds.
 #[derive(Debug)]
-pub(super) enum Credential {
+pub enum Credential {
     /// An organization token.
     Token(SecretString),
     /// An Airbyte application.
     Application {
+        /// The application's ID.
         client_id: SecretString,
+        /// The application's secret.
         client_secret: SecretString,
     },
 }
 
 impl Credential {
     /// Parses the secret's value. An error contains nothing of it.
-    pub(super) fn parse(value: &SecretString) -> Result<Self, SecretError> {
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`SecretError::Malformed`].
+    pub fn parse(value: &SecretString) -> Result<Self, SecretError> {
         // Editors on Windows put a byte order mark in front of a file.
         let value = value.expose_secret().trim_start_matches('\u{feff}').trim();
         if is_quoted(value) {
@@ -79,6 +85,15 @@ impl Credential {
         }
     }
 
+    /// What it is, in words.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "an organization token",
+            Self::Application { .. } => "an Airbyte application",
+        }
+    }
+
     /// Whether both hold the same values.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
         let is_equal =
@@ -98,19 +113,6 @@ impl Credential {
             _ => false,
         }
     }
-}
-
-/// Returns what a secret's value is, if it has one of the three formats. Neither the description nor the error contains
-/// anything of the value.
-///
-/// # Errors
-///
-/// Fails with [`SecretError::Malformed`].
-pub fn describe(value: &SecretString) -> Result<&'static str, SecretError> {
-    Credential::parse(value).map(|credential| match credential {
-        Credential::Token(_) => "an organization token",
-        Credential::Application { .. } => "an Airbyte application",
-    })
 }
 
 fn is_quoted(value: &str) -> bool {

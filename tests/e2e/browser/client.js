@@ -65,6 +65,18 @@ const checks = {
     });
   },
 
+  async "sends the fields of a create with credentials"() {
+    const { client, requests } = network();
+    client.createSource({ templateId: "template", credentials: { api_token: "a" }, environment: {}, name: "n" });
+    await settled();
+    equal(JSON.parse(requests[0].options.body), {
+      source_config_template_id: "template",
+      credentials: { api_token: "a" },
+      environment: {},
+      name: "n",
+    });
+  },
+
   async "shares one request among concurrent mints"() {
     const { client, requests } = network();
     const both = [client.mintToken(), client.mintToken()];

@@ -13,7 +13,7 @@ const SPECIFICATION = {
 };
 
 /** A form whose creates get `results` in turn, the last one again and again. */
-async function withForm({ results = [{ id: "s" }], specification = SPECIFICATION, onError }, check) {
+async function withForm({ results = [{ id: "s" }], specification = SPECIFICATION, mode, onError }, check) {
   const sent = [];
   const client = {
     async createSource(source) {
@@ -24,7 +24,7 @@ async function withForm({ results = [{ id: "s" }], specification = SPECIFICATION
     },
   };
   const form = document.body.appendChild(document.createElement("form"));
-  const template = { id: "template", connection_specification: specification };
+  const template = { id: "template", mode, connection_specification: specification };
   const created = [];
   const handle = sourceForm(form, { client: () => client, template, onError, onCreated: ({ id }) => created.push(id) });
   const control = (name) => form.querySelector(`[name="/connection_configuration/${name}"]`);
@@ -110,6 +110,28 @@ const checks = {
       equal(document.activeElement === control("host"), true, "focus");
       await submit();
       equal(form.querySelectorAll("[role=alert] li").length, 4, "errors are replaced");
+    });
+  },
+
+  async "sends credentials and environment in a mode that takes them"() {
+    const text = (title) => ({ type: "object", title, properties: { value: { type: "string" } } });
+    const specification = { type: "object", properties: { credentials: text("Credentials"), environment: text("Environment") } };
+    const errors = [{ pointer: "/credentials/value", detail: "is required" }];
+    for (const mode of ["DIRECT", "MULTI"]) {
+      const results = [withoutFields(422, "source-rejected", { errors }), { id: "s" }];
+      await withForm({ results, specification, mode }, async ({ form, submit, sent }) => {
+        await submit();
+        const invalid = form.querySelector("[aria-invalid=true]");
+        equal(invalid.name, "/credentials/value", mode);
+        invalid.value = "a";
+        await submit();
+        const bodies = sent.map(({ configuration, credentials, environment }) => ({ configuration, credentials, environment }));
+        equal(bodies, [{ credentials: {}, environment: {} }, { credentials: { value: "a" }, environment: {} }], mode);
+      });
+    }
+    await withForm({ mode: "REPLICATION" }, async ({ submit, sent }) => {
+      await submit();
+      equal([sent[0].configuration.port, "credentials" in sent[0]], [5432, false]);
     });
   },
 

@@ -3,10 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use airbyte_sim::{CannedResponse, Fault, FaultKind, Options, Route};
-use e2e::{Browser, Site, build_react_example, eventually, requests};
+use e2e::{Browser, Generation, Site, build_react_example, eventually, requests};
 use serde_json::{Value, json};
 
-use super::{WIDGET, create_in_widget, open_widget};
+use super::{WIDGET, create_in_widget, open_widget, shot};
 
 const SOURCES: &str = "ul[aria-label='Connected sources']";
 
@@ -23,15 +23,16 @@ async fn sign_in(browser: &Browser, site: &Site) {
     browser.element("#open-widget").await;
 }
 
-#[tokio::test]
-async fn connects_source_in_react_example() {
+e2e::test_each_generation!(connects_source_in_react_example);
+
+async fn connects_source_in_react_example(generation: Generation) {
     build_react_example().await;
-    let site = Site::start().await;
+    let site = Site::for_generation(generation).await;
     let browser = Browser::open().await;
     sign_in(&browser, &site).await;
     open_widget(&browser).await;
     browser.leave_frame().await;
-    browser.screenshots("react-widget").await;
+    browser.screenshots(&shot(generation, "react-widget")).await;
     browser.enter_frame(WIDGET).await;
     let id = create_in_widget(&browser).await;
     browser.click("#done").await;
@@ -41,7 +42,7 @@ async fn connects_source_in_react_example() {
     browser.wait_until_gone("dialog").await;
     assert_eq!(site.airbyte.sources()[0].id.to_string(), id);
     assert_eq!(requests(&site.airbyte, Route::WidgetToken).len(), 1);
-    browser.screenshots("react").await;
+    browser.screenshots(&shot(generation, "react")).await;
     // It opens again.
     open_widget(&browser).await;
     browser.leave_frame().await;

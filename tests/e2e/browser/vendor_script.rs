@@ -1,13 +1,14 @@
 //! The demo page with Airbyte's widget script, which the page loads from another origin.
 
-use e2e::{Browser, Site};
+use e2e::{Browser, Generation, Site};
 use serde_json::{Value, json};
 
 use super::{CLOSED, WIDGET, create_in_widget, open_widget, sign_in};
 
-#[tokio::test]
-async fn connects_source_with_vendor_script() {
-    let site = Site::with_vendor_script().await;
+e2e::test_each_generation!(connects_source_with_vendor_script);
+
+async fn connects_source_with_vendor_script(generation: Generation) {
+    let site = Site::with_vendor_script(generation).await;
     let browser = Browser::open().await;
     sign_in(&browser, site.page(), "alice").await;
     open_widget(&browser).await;
@@ -25,7 +26,7 @@ async fn connects_source_with_vendor_script() {
 
 #[tokio::test]
 async fn stops_renewal_only_with_own_dialog() {
-    let site = Site::with_vendor_script().await;
+    let site = Site::with_vendor_script(Generation::Embedded).await;
     let browser = Browser::open().await;
     sign_in(&browser, site.page(), "alice").await;
     open_widget(&browser).await;
@@ -50,7 +51,7 @@ async fn stops_renewal_only_with_own_dialog() {
 
 #[tokio::test]
 async fn stops_waiting_for_script_after_abort() {
-    let site = Site::with_vendor_script().await;
+    let site = Site::with_vendor_script(Generation::Embedded).await;
     let browser = Browser::open().await;
     browser.go_to(site.page()).await;
     let leave = "const { openVendorWidget } = await import('/vendor-widget.js');
@@ -69,7 +70,7 @@ async fn stops_waiting_for_script_after_abort() {
 
 #[tokio::test]
 async fn runs_script_only_with_matching_integrity() {
-    let site = Site::with_vendor_script().await;
+    let site = Site::with_vendor_script(Generation::Embedded).await;
     let browser = Browser::open().await;
     browser.go_to(site.page()).await;
 

@@ -20,9 +20,9 @@ use super::body::Fields;
 use super::widget_token::{WidgetToken, widget_query};
 use super::{authenticate, errors, toggle_slash};
 use crate::clock;
+use crate::generation::Generation;
 use crate::source::Source;
 use crate::state::{Principal, State, lock};
-use crate::template::Mode;
 
 pub(super) fn routes() -> Router<Arc<State>> {
     Router::new()
@@ -136,7 +136,7 @@ async fn create_source(
     }
     let Some(template) = state
         .template(template_id)
-        .filter(|template| template.mode == Mode::Replication)
+        .filter(|template| template.is_in(Generation::Embedded))
     else {
         return unknown_template();
     };

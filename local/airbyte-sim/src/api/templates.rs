@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{agents, authenticate, embedded, not_found, toggle_slash};
 use crate::generation::Generation;
 use crate::state::State;
-use crate::template::{Mode, Template};
+use crate::template::Template;
 
 /// Lists the templates in the `agents` generation, those with all (`tags_mode=any`: any) of the `tags`.
 pub(super) async fn list(
@@ -71,7 +71,7 @@ pub(super) async fn list_embedded(
     let templates: Vec<Value> = state
         .templates
         .iter()
-        .filter(|template| template.mode == Mode::Replication)
+        .filter(|template| template.is_in(Generation::Embedded))
         .map(Template::embedded)
         .collect();
     Json(json!({"data": templates})).into_response()
@@ -103,7 +103,7 @@ pub(super) async fn show(
     let template = Uuid::try_parse(&id)
         .ok()
         .and_then(|id| state.template(id))
-        .filter(|template| agents || template.mode == Mode::Replication);
+        .filter(|template| agents || template.is_in(Generation::Embedded));
     let Some(template) = template else {
         return if embedded {
             embedded::unknown_template()

@@ -1,9 +1,10 @@
 //! `GET /api/v1/integrations/templates/sources/`, of the `embedded` generation.
 
+use airbyte_sim::Generation;
 use serde_json::json;
 
 use crate::client::Request;
-use crate::{FAKER, POSTGRES, Session, airbyte};
+use crate::{FAKER, HELPDESK, POSTGRES, Session, airbyte};
 
 const PATH: &str = "/api/v1/integrations/templates/sources/";
 
@@ -83,4 +84,29 @@ async fn rejects_unknown_tokens() {
             (401, json!({"detail": "Invalid or expired token"}))
         );
     }
+}
+
+#[tokio::test]
+async fn hands_templates_of_generation_to_forms() {
+    let airbyte = airbyte().await;
+    airbyte.set_generations(&[]);
+    let modes = |generation| -> Vec<_> {
+        let templates = airbyte.source_templates(generation);
+        templates
+            .iter()
+            .map(|template| template["mode"].as_str().unwrap().to_owned())
+            .collect()
+    };
+
+    assert_eq!(modes(Generation::Embedded), ["REPLICATION", "REPLICATION"]);
+    assert_eq!(
+        modes(Generation::Agents),
+        ["REPLICATION", "REPLICATION", "DIRECT"]
+    );
+    let helpdesk = &airbyte.source_templates(Generation::Agents)[2];
+    assert_eq!(helpdesk["id"], HELPDESK);
+    assert!(
+        helpdesk["connection_specification"]["properties"]["credentials"].is_object(),
+        "{helpdesk}"
+    );
 }

@@ -1,15 +1,21 @@
 //! The text that is printed when everything runs.
 
+use airbyte_sim::Generation;
+
 use super::secrets_manager::SECRET_NAME;
 use super::settings::{Settings, local_url};
 
 /// The origin of the project's example events: the demo page's, at its default port.
 const EVENTS_ORIGIN: &str = "http://localhost:5173";
 
-/// The simulator's source template with the fewest required fields.
+/// The simulator's source template with the fewest required fields, which both generations have.
 const TEMPLATE: &str = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e02";
 
-pub(super) fn text(settings: &Settings, secrets_manager_url: &str) -> String {
+pub(super) fn text(
+    settings: &Settings,
+    generation: Generation,
+    secrets_manager_url: &str,
+) -> String {
     let ports = settings.ports;
     let [api, issuer, airbyte, demo] =
         [ports.gateway, ports.issuer, ports.airbyte, ports.demo].map(local_url);
@@ -38,7 +44,7 @@ Everything runs. Open the demo page:
 
   API       {api}   POST /token, POST /sources
   Issuer    {issuer}   GET /token?sub=NAME signs anyone in
-  Airbyte   {airbyte}   a simulator; GET /_sim/requests lists the requests that it received
+  Airbyte   {airbyte}   a simulator, called with AIRBYTE_API={generation}; GET /_sim/requests lists the requests
   Secrets   {secrets_manager_url}   Secrets Manager, with the secret {SECRET_NAME}
 {note}
 A token for alice:
@@ -69,7 +75,8 @@ mod tests {
                 .find(|(known, _)| *known == name)
                 .map(|(_, value)| (*value).to_owned())
         };
-        text(&Settings::from_lookup(find).unwrap(), "http://secrets")
+        let settings = Settings::from_lookup(find).unwrap();
+        text(&settings, Generation::Agents, "http://secrets")
     }
 
     #[test]
@@ -100,6 +107,7 @@ mod tests {
             "curl -sSw '\\n' http://localhost:4000/sources ",
             "$(curl -sS 'http://localhost:4001/token?sub=alice')",
             "lambda invoke mint-token --invoke-port 4009 --data-file events/mint-token-jwt.json",
+            "called with AIRBYTE_API=agents;",
         ] {
             assert!(shown.contains(part), "{part} in {shown}");
         }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use template::TemplateError;
 
+use super::settings::variables_of;
+
 /// One or more errors that keep the stack from starting or running, each with advice where there is any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StackError(Vec<Problem>);
@@ -59,9 +61,9 @@ impl From<TemplateError> for StackError {
                     .iter()
                     .map(|diagnostic| Problem {
                         error: format!("{}: {diagnostic}", file.display()),
-                        help: diagnostic.parameter().map(|_| {
-                            "set parameters with ALLOWED_ORIGINS and PARAMETER_OVERRIDES".to_owned()
-                        }),
+                        help: diagnostic
+                            .parameter()
+                            .map(|name| format!("set it with {}", variables_of(name))),
                     })
                     .collect(),
             ),

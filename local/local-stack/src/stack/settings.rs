@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use airbyte_sim::Generation;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use url::Url;
@@ -12,8 +13,9 @@ pub(super) struct Settings {
     pub(super) ports: Ports,
     /// `ALLOWED_ORIGINS`, the template's parameter.
     pub(super) allowed_origins: String,
-    /// `PARAMETER_OVERRIDES`: other parameters of the template, as `sam deploy --parameter-overrides` takes them.
-    pub(super) parameter_overrides: Vec<(String, String)>,
+    /// Other parameters of the template: those that have a [variable](PARAMETER_VARIABLES), then those in
+    /// `PARAMETER_OVERRIDES`, which has the form of `sam deploy --parameter-overrides`.
+    pub(super) parameters: Vec<(String, String)>,
     /// `WIDGET_JS_URL`: Airbyte's widget script, instead of the package's widget host.
     pub(super) widget_script_url: Option<String>,
     /// `WIDGET_JS_INTEGRITY`: its hash, for the `integrity` attribute of the script element.
@@ -32,7 +34,35 @@ pub(super) struct Ports {
     pub(super) invoke: u16,
 }
 
+/// The parameters of Airbyte's API, each with its variable, which is the functions' variable of the same meaning.
+const PARAMETER_VARIABLES: [(&str, &str); 7] = [
+    ("AirbyteApi", AIRBYTE_API),
+    ("AirbyteSourcesBearer", "AIRBYTE_SOURCES_BEARER"),
+    ("AirbyteRegionId", "AIRBYTE_REGION_ID"),
+    ("SourceTemplateTags", "SOURCE_TEMPLATE_TAGS"),
+    ("SourceTemplateTagsMode", "SOURCE_TEMPLATE_TAGS_MODE"),
+    ("ConnectionTemplateTags", "CONNECTION_TEMPLATE_TAGS"),
+    (
+        "ConnectionTemplateTagsMode",
+        "CONNECTION_TEMPLATE_TAGS_MODE",
+    ),
+];
+
+const AIRBYTE_API: &str = "AIRBYTE_API";
+
 const DEFAULT_CONCURRENCY: u16 = 4;
+
+/// Returns the variables that set a parameter of the template.
+pub(super) fn variables_of(parameter: &str) -> String {
+    const ALL: &str = "PARAMETER_OVERRIDES";
+    let mut variables = PARAMETER_VARIABLES.iter();
+    let variable = match variables.find(|(name, _)| *name == parameter) {
+        Some((_, variable)) => variable,
+        None if parameter == "AllowedOrigins" => "ALLOWED_ORIGINS",
+        None => return ALL.to_owned(),
+    };
+    format!("{variable} or {ALL}")
+}
 
 /// An invalid setting.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,7 +114,12 @@ impl Settings {
             invoke: port("INVOKE_PORT", 9000)?,
         };
         let demo = ports.demo;
-        let parameter_overrides = set("PARAMETER_OVERRIDES").unwrap_or_default();
+        let is_generation = |name: &str| name.parse::<Generation>().is_ok();
+        checked(AIRBYTE_API, is_generation, "embedded or agents")?;
+        let of_variables = PARAMETER_VARIABLES
+            .iter()
+            .filter_map(|(name, variable)| Some(((*name).to_owned(), set(variable)?)));
+        let overrides = parse_overrides(&set("PARAMETER_OVERRIDES").unwrap_or_default())?;
         Ok(Self {
             ports,
             allowed_origins: set("ALLOWED_ORIGINS").unwrap_or_else(|| {
@@ -92,7 +127,7 @@ impl Settings {
                     .map(|host| origin(host, demo))
                     .join(",")
             }),
-            parameter_overrides: parse_overrides(&parameter_overrides)?,
+            parameters: of_variables.chain(overrides).collect(),
             widget_script_url: checked(
                 "WIDGET_JS_URL",
                 is_script_url,
@@ -218,7 +253,7 @@ mod tests {
                 invoke: 9000,
             },
             allowed_origins: "http://localhost:5173,http://127.0.0.1:5173".to_owned(),
-            parameter_overrides: vec![],
+            parameters: vec![],
             widget_script_url: None,
             widget_script_integrity: None,
             concurrency: 4,
@@ -263,7 +298,7 @@ mod tests {
             ("Spaces", "a b"),
         ];
         assert_eq!(
-            chosen.parameter_overrides,
+            chosen.parameters,
             pairs.map(|(name, value)| (name.to_owned(), value.to_owned()))
         );
         assert_eq!(
@@ -275,7 +310,47 @@ mod tests {
     }
 
     #[test]
+    fn sets_parameters_of_airbytes_api() {
+        let chosen = settings(&[
+            ("AIRBYTE_API", "agents"),
+            ("SOURCE_TEMPLATE_TAGS", "crm,files"),
+            ("SOURCE_TEMPLATE_TAGS_MODE", ""),
+            ("PARAMETER_OVERRIDES", "LogLevel=debug AirbyteApi=embedded"),
+        ]);
+
+        // The last one counts.
+        let pairs = [
+            ("AirbyteApi", "agents"),
+            ("SourceTemplateTags", "crm,files"),
+            ("LogLevel", "debug"),
+            ("AirbyteApi", "embedded"),
+        ];
+        assert_eq!(
+            chosen.unwrap().parameters,
+            pairs.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
+    }
+
+    #[test]
+    fn names_variables_of_parameter() {
+        for (parameter, expected) in [
+            ("AllowedOrigins", "ALLOWED_ORIGINS or PARAMETER_OVERRIDES"),
+            (
+                "AirbyteRegionId",
+                "AIRBYTE_REGION_ID or PARAMETER_OVERRIDES",
+            ),
+            ("LogLevel", "PARAMETER_OVERRIDES"),
+        ] {
+            assert_eq!(variables_of(parameter), expected);
+        }
+    }
+
+    #[test]
     fn rejects_invalid_settings_by_name() {
+        assert_eq!(
+            settings(&[("AIRBYTE_API", "Agents")]).unwrap_err(),
+            "AIRBYTE_API=Agents is invalid: expected embedded or agents"
+        );
         for value in ["0", "65536", "http"] {
             assert_eq!(
                 settings(&[("ISSUER_PORT", value)]).unwrap_err(),
