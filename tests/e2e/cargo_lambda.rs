@@ -2,11 +2,23 @@
 
 use std::path::Path;
 
-use e2e::{Binary, CargoLambda, TestEnv, case};
+use e2e::{Binary, CargoLambda, Generation, TestEnv, case};
 
 #[tokio::test(flavor = "multi_thread")] // `cargo lambda invoke` blocks its thread
 async fn serves_example_events_under_cargo_lambda() {
-    let env = TestEnv::new().await;
+    let invoked = invoke_events(Generation::Embedded, |name| !name.contains("-agents")).await;
+    assert!(invoked >= 6, "only {invoked} events");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serves_agents_events_under_cargo_lambda() {
+    let invoked = invoke_events(Generation::Agents, |name| name.contains("-agents")).await;
+    assert!(invoked >= 1, "only {invoked} events");
+}
+
+/// Invokes the functions with the events of some names, and returns how many there are.
+async fn invoke_events(generation: Generation, is_wanted: impl Fn(&str) -> bool) -> usize {
+    let env = TestEnv::of(generation).await;
     let config = env
         .config()
         .with("ALLOWED_ORIGINS", "http://localhost:5173");
@@ -18,6 +30,9 @@ async fn serves_example_events_under_cargo_lambda() {
         let file = file.unwrap().path();
         let _case = case(file.display());
         let name = file.file_name().unwrap().to_str().unwrap();
+        if !is_wanted(name) {
+            continue;
+        }
         let binary = Binary::ALL
             .into_iter()
             .find(|binary| name.starts_with(binary.name()))
@@ -27,5 +42,5 @@ async fn serves_example_events_under_cargo_lambda() {
             .expect_success(binary.success());
         invoked += 1;
     }
-    assert!(invoked >= 6, "only {invoked} events");
+    invoked
 }
