@@ -34,6 +34,9 @@ ORIGIN = "http://localhost:5173"
 TEMPLATE = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e02"
 CONFIGURATION = {"count": 1}
 
+# The simulator's template that takes credentials instead, with AIRBYTE_API=agents.
+HELPDESK = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e03"
+
 # A valid body of each route, and the status of success.
 VALID = {"/token": {}, "/sources": {"source_config_template_id": TEMPLATE, "connection_configuration": CONFIGURATION}}
 SUCCESS = {"/token": 200, "/sources": 201}

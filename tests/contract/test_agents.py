@@ -6,12 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from programs import request_json
-from stack import ORIGIN, SUCCESS, Stack, local_stack, program, start
+from stack import HELPDESK, ORIGIN, SUCCESS, Stack, local_stack, program, start
 from test_commands import check_printed_commands, run
 from test_examples import request_examples
 from test_smoke import smoke
-
-HELPDESK = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e03"
 
 REGION = "645a183f-b12b-4c6e-8ad3-99e165603450"
 

@@ -5,7 +5,7 @@ from schemathesis import Case
 from schemathesis.core.parameters import ParameterLocation
 
 import openapi
-from stack import CONFIGURATION, ORIGIN, SUCCESS, TEMPLATE, each_generation, load_schema
+from stack import CONFIGURATION, HELPDESK, ORIGIN, SUCCESS, TEMPLATE, each_generation, load_schema
 
 USER = "alice"
 
@@ -36,8 +36,12 @@ def own(running_stack, generation) -> dict:
 
 
 def supported(body: dict, generation: str) -> dict:
-    """The fields of the body that the generation has."""
-    return {name: value for name, value in body.items() if generation == "agents" or name not in AGENTS_FIELDS}
+    """The same without the fields that the generation lacks, and with the configuration that they may replace."""
+    if generation == "agents" or "source_config_template_id" not in body:
+        return body
+    body = {name: value for name, value in body.items() if name not in AGENTS_FIELDS}
+    has_configuration = body.get("connection_configuration") is not None
+    return body if has_configuration else body | {"connection_configuration": CONFIGURATION}
 
 
 def fields(path: str) -> dict:
@@ -71,6 +75,10 @@ def test_valid_generated_request_succeeds(case, running_stack, generation, calle
             else value
             for name, value in case.body.items()
         }
+    if is_valid(case) and isinstance(case.body, dict) and "source_config_template_id" in case.body:
+        # A template whose mode takes credentials takes no configuration.
+        has_configuration = case.body.get("connection_configuration") is not None
+        case.body["source_config_template_id"] = TEMPLATE if has_configuration else HELPDESK
     response = case.call_and_validate(base_url=running_stack.url, headers=caller)
     if is_valid(case):
         assert response.status_code == SUCCESS[case.path], response.text
