@@ -107,7 +107,7 @@ class Api:
             path,
             origin=origin,
             access_control_request_method="POST",
-            access_control_request_headers="authorization,content-type",
+            access_control_request_headers="authorization,content-type,idempotency-key",
         )
 
 
@@ -153,14 +153,14 @@ def check_callers(api: Api, origin: str, report: Report) -> None:
         preflight = api.preflight(origin, path)
         report.check(
             f"preflight request for {path}",
-            f"204, access-control-allow-origin: {origin}, with POST, authorization and content-type allowed",
+            f"204, access-control-allow-origin: {origin}, with POST, authorization, content-type and idempotency-key allowed",
             preflight.summary(
                 "access-control-allow-origin", "access-control-allow-methods", "access-control-allow-headers"
             ),
             preflight.status == 204
             and allows(preflight, origin)
             and "post" in listed(preflight, "access-control-allow-methods")
-            and {"authorization", "content-type"} <= listed(preflight, "access-control-allow-headers"),
+            and {"authorization", "content-type", "idempotency-key"} <= listed(preflight, "access-control-allow-headers"),
         )
         unauthenticated = api.send("POST", path, b"{}", origin=origin, content_type="application/json")
         report.check(

@@ -1,4 +1,4 @@
-//! Fakes of Secrets Manager and Airbyte on loopback, over plain HTTP. They implement the calls that the functions make, and
+//! Fakes of Secrets Manager, DynamoDB and Airbyte on loopback, over plain HTTP. They implement the calls that the functions make, and
 //! reject invalid ones, so that no failing call is measured.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -24,9 +24,13 @@ pub(crate) const DENIED_USER: &str = "denied-user";
 /// Lifetime of a scoped token: longer than any measurement.
 const TOKEN_LIFETIME_SECONDS: u64 = 3600;
 
-/// Both fakes; they stop when dropped.
+/// The variable that turns on the state table.
+const BENCH_STATE_TABLE: &str = "BENCH_STATE_TABLE";
+
+/// All fakes; they stop when dropped.
 pub(crate) struct Upstreams {
     secrets_manager: Server,
+    dynamodb: Server,
     airbyte: Server,
     counts: Arc<Counts>,
 }
@@ -57,6 +61,7 @@ impl Upstreams {
                 secret_counts.secret_reads.fetch_add(1, Ordering::SeqCst);
                 Some(secrets_manager(request))
             })?,
+            dynamodb: Server::start(|request| Some(dynamodb(request)))?,
             airbyte: Server::start(move |request| {
                 airbyte_counts.airbyte_calls.fetch_add(1, Ordering::SeqCst);
                 Some(airbyte(request).unwrap_or_else(|error| error))
@@ -65,10 +70,10 @@ impl Upstreams {
         })
     }
 
-    /// Returns the environment of a function that calls these fakes.
+    /// Returns the environment of a function that calls these fakes. It has a state table if `BENCH_STATE_TABLE` is set.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         let secret = "arn:aws:secretsmanager:us-east-1:123456789012:secret:airbyte/token-AbCdEf";
-        [
+        let mut environment = vec![
             (
                 "AIRBYTE_API_URL",
                 format!("http://{}", self.airbyte.address()),
@@ -98,8 +103,17 @@ impl Upstreams {
                 "AWS_LAMBDA_LOG_STREAM_NAME",
                 "2026/01/01/[$LATEST]bench".to_owned(),
             ),
-        ]
-        .into()
+        ];
+        if std::env::var_os(BENCH_STATE_TABLE).is_some() {
+            environment.extend([
+                ("STATE_TABLE", "state".to_owned()),
+                (
+                    "AWS_ENDPOINT_URL_DYNAMODB",
+                    format!("http://{}", self.dynamodb.address()),
+                ),
+            ]);
+        }
+        environment
     }
 
     /// Returns the counts so far.
@@ -176,6 +190,14 @@ fn secrets_manager(request: &Request) -> Response {
         "CreatedDate": 1_760_000_000.123,
     });
     Response::json(200, body.to_string())
+}
+
+/// Accepts every write: the user is new to each process, and no lease is in the way.
+fn dynamodb(request: &Request) -> Response {
+    match request.header("x-amz-target") {
+        Some("DynamoDB_20120810.PutItem") => Response::json(200, "{}"),
+        _ => Response::json(400, r#"{"__type":"ValidationException"}"#),
+    }
 }
 
 fn airbyte(request: &Request) -> Result<Response, Response> {

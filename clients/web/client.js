@@ -62,7 +62,7 @@ export const mintTimes = new WeakMap();
  * @param {ClientOptions} options
  * @returns {Client}
  */
-export function createClient({ apiUrl, getAccessToken, idempotencyKeys, fetch = globalThis.fetch.bind(globalThis) }) {
+export function createClient({ apiUrl, getAccessToken, idempotencyKeys = true, fetch = globalThis.fetch.bind(globalThis) }) {
   const base = apiUrl.replace(/\/+$/, "");
   let networkErrors = 0; // in a row
 

@@ -44,7 +44,8 @@
  *   errors in a row: then get a new token rather than a cached one, because a browser shows a page a rejected token as a
  *   network error where API Gateway sends no CORS headers with it. What it throws reaches the caller unchanged.
  * @property {boolean} [idempotencyKeys]
- *   Send an `Idempotency-Key` with each create. Set it only if the API has a state table: others reject the header.
+ *   Whether each create carries an `Idempotency-Key`, by default true. Set it to false if the API has no state table,
+ *   because it then rejects the header.
  * @property {typeof globalThis.fetch} [fetch]
  */
 
@@ -53,8 +54,8 @@
  * @property {(options?: { signal?: AbortSignal }) => Promise<EmbeddedToken>} mintToken
  *   Mints a token for the signed-in user. Concurrent calls share one request. A network error is retried twice.
  * @property {(source: NewSource) => Promise<Source>} createSource
- *   Creates a source in the signed-in user's workspace. It is not retried unless it has an idempotency key, because two
- *   requests would create two sources.
+ *   Creates a source in the signed-in user's workspace. A network error is retried twice, and so is a create that is still
+ *   in progress, because the idempotency key makes that safe. Without `idempotencyKeys` nothing is retried.
  */
 
 /**
@@ -79,8 +80,8 @@
  * @property {string} [name]                The source's name, of 1 to 255 characters.
  * @property {string} [token]               The `token` of an {@link EmbeddedToken}; without it the function mints one.
  * @property {string} [idempotencyKey]
- *   Identifies the user's intent: one key for one submitted form, kept for every retry of it. Used only with the option
- *   `idempotencyKeys`; without a key each call gets its own.
+ *   Identifies the user's intent: one key for one submitted form, kept for every retry of it. Without a key each call gets
+ *   its own. Not sent without the option `idempotencyKeys`.
  * @property {AbortSignal} [signal]         Stops waiting. The source may have been created all the same.
  */
 

@@ -19,7 +19,7 @@ import { openVendorWidget } from "./vendor-widget.js";
  * @typedef {object} Config
  * @property {string} apiUrl
  * @property {string} issuerUrl
- * @property {boolean} [idempotencyKeys]
+ * @property {boolean} [idempotencyKeys]  Whether the API has a state table.
  * @property {string} [widgetScriptUrl]  Airbyte's widget script. Without it the page hosts the widget itself.
  * @property {string} [widgetScriptIntegrity]
  * @property {(SourceTemplate & { name: string })[]} templates

@@ -12,6 +12,8 @@ use crate::http_client;
 use crate::http_client::preconnect::Preconnect;
 use crate::invocation::Invocation;
 use crate::mint::Minter;
+use crate::state::StateTable;
+use crate::state::lease::WorkspaceLeases;
 use crate::telemetry;
 
 /// The timeout of the first read of the secret. Lambda limits the whole init phase to ten seconds.
@@ -26,6 +28,8 @@ pub struct App {
     pub airbyte: Airbyte,
     /// The source of user-scoped tokens.
     pub minter: Minter,
+    /// The state table, if there is one.
+    pub state_table: Option<StateTable>,
 }
 
 impl App {
@@ -54,14 +58,20 @@ impl App {
         );
         // A separate client, because the connection that is being opened leads to Airbyte.
         let http = SdkConnector(http_client::build(None)?);
-        let secrets = SecretsManager::new(&config.aws, config.secret_id.clone(), http);
+        let secrets = SecretsManager::new(&config.aws, config.secret_id.clone(), http.clone());
         let credentials = CredentialStore::new(secrets, airbyte.clone(), config.secret_ttl);
-        let minter = Minter::new(airbyte.clone(), credentials);
+        let state_table = config
+            .state_table
+            .clone()
+            .map(|name| StateTable::new(&config.aws, name, config.organization_id, http));
+        let leases = state_table.clone().map(WorkspaceLeases::new);
+        let minter = Minter::new(airbyte.clone(), credentials, leases);
         minter.warm_up(&Invocation::for_init(INIT_TIMEOUT)).await;
         Ok(Self {
             config,
             airbyte,
             minter,
+            state_table,
         })
     }
 }

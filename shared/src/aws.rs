@@ -13,6 +13,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::http_client::{self, ReadError};
 
+/// The name of this program in the user agent, for the logs of AWS.
+pub const APP_NAME: &str = "airbyte-embedded-functions";
+
 /// Region and credentials, from the variables that Lambda sets.
 #[derive(Debug)]
 pub struct AwsConfig {
@@ -27,6 +30,8 @@ pub struct AwsConfig {
     /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`, else `AWS_ENDPOINT_URL`: a Secrets Manager other than AWS's, such as a VPC
     /// endpoint or a local one.
     pub secrets_manager_endpoint: Option<String>,
+    /// `AWS_ENDPOINT_URL_DYNAMODB`, else `AWS_ENDPOINT_URL`.
+    pub dynamodb_endpoint: Option<String>,
 }
 
 impl AwsConfig {

@@ -30,6 +30,8 @@ pub struct Config {
     pub external_user_id_claim: String,
     /// `SECRET_TTL_SECONDS`: the age at which the cached secret is read again.
     pub secret_ttl: Duration,
+    /// `STATE_TABLE`: the name of the DynamoDB table that the functions share.
+    pub state_table: Option<String>,
     /// The variables that Lambda sets for the AWS SDK.
     pub aws: AwsConfig,
 }
@@ -109,6 +111,12 @@ impl Config {
                     .ok_or(())
             },
         );
+        let state_table = read.parsed(
+            "STATE_TABLE",
+            Some(""),
+            "the name of a DynamoDB table: 3 to 255 letters, digits, `_`, `-` and `.`",
+            |text| optional(text, table_name),
+        );
         let aws = read.aws();
         read.finish(|| {
             Some(Self {
@@ -119,6 +127,7 @@ impl Config {
                 airbyte_api: airbyte_api?,
                 external_user_id_claim: claim?,
                 secret_ttl: secret_ttl?,
+                state_table: state_table?,
                 aws: aws?,
             })
         })
@@ -243,23 +252,30 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             "AWS_SECRET_ACCESS_KEY",
             "set, as Lambda does from the function's role",
         );
-        let endpoint = ["AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL"]
-            .into_iter()
-            .find_map(|name| self.optional(name).map(|value| (name, value)));
-        if let Some((name, value)) = &endpoint
-            && !is_http_address(value)
-        {
-            self.errors.push(format!(
-                "{name} is not valid: it must be an http(s):// address"
-            ));
-        }
+        let secrets_manager_endpoint = self.endpoint("AWS_ENDPOINT_URL_SECRETS_MANAGER");
+        let dynamodb_endpoint = self.endpoint("AWS_ENDPOINT_URL_DYNAMODB");
         Some(AwsConfig {
             region: region?,
             access_key_id: access_key_id?,
             secret_access_key: secret_access_key?.into(),
             session_token: self.optional("AWS_SESSION_TOKEN").map(SecretString::from),
-            secrets_manager_endpoint: endpoint.map(|(_, value)| value),
+            secrets_manager_endpoint,
+            dynamodb_endpoint,
         })
+    }
+
+    /// Reads the endpoint of one AWS service, else the general one.
+    fn endpoint(&mut self, name: &str) -> Option<String> {
+        let (name, value) = [name, "AWS_ENDPOINT_URL"]
+            .into_iter()
+            .find_map(|name| self.optional(name).map(|value| (name, value)))?;
+        if !is_http_address(&value) {
+            let error = format!("{name} is not valid: it must be an http(s):// address");
+            if !self.errors.contains(&error) {
+                self.errors.push(error);
+            }
+        }
+        Some(value)
     }
 }
 
@@ -313,6 +329,12 @@ fn tags_mode(text: &str) -> Result<TagsMode, ()> {
         "all" => Ok(TagsMode::All),
         _ => Err(()),
     }
+}
+
+fn table_name(text: &str) -> Result<String, ()> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let is_valid = (3..=255).contains(&text.len()) && text.chars().all(is_allowed);
+    is_valid.then(|| text.to_owned()).ok_or(())
 }
 
 /// Stricter than [`Url`], which also accepts `http:/host`: the AWS SDK does not.
@@ -378,18 +400,31 @@ mod tests {
         assert_eq!(config.airbyte_api_url.as_str(), "https://api.airbyte.ai/");
         assert_eq!(config.external_user_id_claim, "sub");
         assert_eq!(config.secret_ttl, Duration::from_secs(300));
+        assert_eq!(config.state_table, None);
         assert_eq!(config.aws.secrets_manager_endpoint, None);
+        assert_eq!(config.aws.dynamodb_endpoint, None);
     }
 
     #[test]
     fn prefers_endpoint_of_service() {
         let general = ("AWS_ENDPOINT_URL", "http://localhost:1");
-        let own = ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://localhost:2");
-        let endpoint = |changes: &[_]| read(changes).unwrap().aws.secrets_manager_endpoint;
-        assert_eq!(endpoint(&[general]).as_deref(), Some("http://localhost:1"));
+        let secrets_manager = ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://localhost:2");
+        let dynamodb = ("AWS_ENDPOINT_URL_DYNAMODB", "http://localhost:3");
+        let endpoints = |changes: &[_]| {
+            let aws = read(changes).unwrap().aws;
+            [aws.secrets_manager_endpoint, aws.dynamodb_endpoint].map(Option::unwrap)
+        };
         assert_eq!(
-            endpoint(&[general, own]).as_deref(),
-            Some("http://localhost:2")
+            endpoints(&[general]),
+            ["http://localhost:1", "http://localhost:1"]
+        );
+        assert_eq!(
+            endpoints(&[general, secrets_manager]),
+            ["http://localhost:2", "http://localhost:1"]
+        );
+        assert_eq!(
+            endpoints(&[general, dynamodb]),
+            ["http://localhost:1", "http://localhost:3"]
         );
     }
 
@@ -426,6 +461,8 @@ mod tests {
             ("AIRBYTE_API", "Agents"),
             ("EXTERNAL_USER_ID_CLAIM", "canary claim"),
             ("SECRET_TTL_SECONDS", "canary"),
+            ("STATE_TABLE", "canary table"),
+            ("STATE_TABLE", "ca"),
             ("SECRET_TTL_SECONDS", "0"),
             ("SECRET_TTL_SECONDS", "-1"),
             ("SECRET_TTL_SECONDS", "100000"),

@@ -25,11 +25,16 @@ pub struct Invocation {
     pub request_id: String,
     /// The X-Ray trace header from Lambda, if any.
     pub trace_id: Option<String>,
-    deadline: Instant,
+    /// When Lambda ends the process.
+    lambda_deadline: Instant,
+    deadline: Cell<Instant>,
     started: Instant,
     upstream: Cell<Upstream>,
     waited: Cell<Duration>,
     secret_refresh_failed: Cell<bool>,
+    lease_wait: Cell<Duration>,
+    state_failed: Cell<bool>,
+    is_replay: Cell<bool>,
     user: Cell<Option<u32>>,
     supplied_token_workspace: Cell<Option<Uuid>>,
 }
@@ -69,11 +74,15 @@ impl Invocation {
         Self {
             request_id,
             trace_id,
-            deadline: started + left,
+            lambda_deadline: started + left + RESPONSE_RESERVE,
+            deadline: Cell::new(started + left),
             started,
             upstream: Cell::default(),
             waited: Cell::new(Duration::ZERO),
             secret_refresh_failed: Cell::new(false),
+            lease_wait: Cell::new(Duration::ZERO),
+            state_failed: Cell::new(false),
+            is_replay: Cell::new(false),
             user: Cell::new(None),
             supplied_token_workspace: Cell::new(None),
         }
@@ -82,13 +91,29 @@ impl Invocation {
     /// The time by which every upstream call must end.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        self.deadline
+        self.deadline.get()
+    }
+
+    /// Reserves `time`, or a quarter of what is left if that is less, for what must be done after the last upstream call.
+    /// The deadline is that much earlier.
+    pub fn reserve(&self, time: Duration) {
+        let time = time.min(self.time_left() / 4);
+        self.deadline.set(self.deadline.get() - time);
+    }
+
+    /// Returns the time at which Lambda certainly ends this invocation, by the wall clock.
+    #[must_use]
+    pub fn lambda_deadline(&self) -> SystemTime {
+        SystemTime::now()
+            + self
+                .lambda_deadline
+                .saturating_duration_since(Instant::now())
     }
 
     /// Returns the time until the [deadline](Self::deadline).
     #[must_use]
     pub fn time_left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+        self.deadline().saturating_duration_since(Instant::now())
     }
 
     /// Returns the time since the invocation began.
@@ -148,6 +173,39 @@ impl Invocation {
     /// Records that the secret could not be read.
     pub fn record_secret_refresh_failed(&self) {
         self.secret_refresh_failed.set(true);
+    }
+
+    /// Records a wait for another invocation's workspace lease.
+    pub fn record_lease_wait(&self, wait: Duration) {
+        self.lease_wait.set(self.lease_wait.get() + wait);
+    }
+
+    /// Returns the time that the invocation has waited for another one's workspace lease.
+    #[must_use]
+    pub fn lease_wait(&self) -> Duration {
+        self.lease_wait.get()
+    }
+
+    /// Records that the state table failed.
+    pub fn record_state_failure(&self) {
+        self.state_failed.set(true);
+    }
+
+    /// Whether the state table failed.
+    #[must_use]
+    pub fn state_failed(&self) -> bool {
+        self.state_failed.get()
+    }
+
+    /// Records that the response is that of an earlier request.
+    pub fn record_replay(&self) {
+        self.is_replay.set(true);
+    }
+
+    /// Whether the response is that of an earlier request.
+    #[must_use]
+    pub fn is_replay(&self) -> bool {
+        self.is_replay.get()
     }
 
     /// Whether the secret could not be read.

@@ -8,7 +8,7 @@
 //! | 0 | [`field_error`], [`outcome`], [`json`], [`invocation`], [`http_client`] | what every module may use |
 //! | 1 | [`aws`], [`request`] | AWS SDK plumbing; the caller, the origin and the body of a request |
 //! | 2 | [`config`], [`airbyte`] | the environment's variables; the client for Airbyte, its tokens and its errors |
-//! | 3 | [`credential`] | the organization's credential: Secrets Manager, exchange, rotation |
+//! | 3 | [`credential`], [`state`] | the organization's credential; the state table: workspace lease, idempotency record |
 //! | 4 | [`mint`] | a user-scoped token, from all of these |
 //! | 5 | [`problem`], [`telemetry`] | errors as HTTP responses; log line and metrics |
 //! | 6 | [`lambda`] | events in, responses out, panics |
@@ -28,4 +28,5 @@ pub mod mint;
 pub mod outcome;
 pub mod problem;
 pub mod request;
+pub mod state;
 pub mod telemetry;

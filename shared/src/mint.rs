@@ -6,12 +6,14 @@ use crate::credential::{CredentialError, CredentialStore, Denial};
 use crate::invocation::Invocation;
 use crate::request::caller::ExternalUserId;
 use crate::request::origin::Origin;
+use crate::state::lease::{LeaseTimeout, WorkspaceLeases};
 
 /// Mints user-scoped tokens, and creates sources with the organization's credential.
 #[derive(Debug)]
 pub struct Minter {
     airbyte: Airbyte,
     credentials: CredentialStore,
+    leases: Option<WorkspaceLeases>,
 }
 
 /// A token from Airbyte, and its contents.
@@ -32,6 +34,9 @@ pub enum MintError {
     /// The call failed. A 403 is about this user, not about the credential.
     #[error("call to Airbyte failed")]
     Airbyte(#[from] AirbyteError),
+    /// Another invocation creates the user's workspace. Nothing was sent.
+    #[error(transparent)]
+    Lease(#[from] LeaseTimeout),
     /// Airbyte returned a token that cannot be used.
     #[error("invalid token")]
     Token(#[from] DecodeError),
@@ -44,18 +49,24 @@ impl MintError {
         match self {
             Self::Credential(error) => error.cause(),
             Self::Airbyte(error) => error.cause(),
+            Self::Lease(LeaseTimeout) => "lease_timeout",
             Self::Token(error) => error.cause(),
         }
     }
 }
 
 impl Minter {
-    /// Creates a minter for the organization of `airbyte`.
+    /// Creates a minter for the organization of `airbyte`. Without `leases`, first mints of one user may run at once.
     #[must_use]
-    pub fn new(airbyte: Airbyte, credentials: CredentialStore) -> Self {
+    pub fn new(
+        airbyte: Airbyte,
+        credentials: CredentialStore,
+        leases: Option<WorkspaceLeases>,
+    ) -> Self {
         Self {
             airbyte,
             credentials,
+            leases,
         }
     }
 
@@ -66,8 +77,23 @@ impl Minter {
         let _ = self.credentials.warm_up(invocation).await;
     }
 
-    /// Mints a token for this user's workspace, bound to this origin.
+    /// Mints a token for this user's workspace, bound to this origin. The first mint for a user holds the workspace lease.
     pub async fn mint(
+        &self,
+        user: &ExternalUserId,
+        origin: &Origin,
+        invocation: &Invocation,
+    ) -> Result<MintedToken, MintError> {
+        let Some(leases) = &self.leases else {
+            return self.mint_now(user, origin, invocation).await;
+        };
+        let lease = leases.acquire(user, invocation).await?;
+        let minted = self.mint_now(user, origin, invocation).await;
+        lease.end(minted.is_ok(), invocation).await;
+        minted
+    }
+
+    async fn mint_now(
         &self,
         user: &ExternalUserId,
         origin: &Origin,

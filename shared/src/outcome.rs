@@ -7,6 +7,8 @@ pub enum Outcome {
     TokenMinted,
     /// A source was created.
     SourceCreated,
+    /// A request with an `Idempotency-Key` was repeated, and its source returned.
+    SourceReplayed,
     /// The request failed.
     Problem(ProblemType),
 }
@@ -18,6 +20,7 @@ impl Outcome {
         match self {
             Self::TokenMinted => "token-minted",
             Self::SourceCreated => "source-created",
+            Self::SourceReplayed => "source-replayed",
             Self::Problem(problem) => problem.as_str(),
         }
     }
@@ -41,6 +44,10 @@ pub enum ProblemType {
     CredentialRejected,
     CredentialUnavailable,
     UpstreamTimeout,
+    IdempotencyKeyReused,
+    CreateInProgress,
+    CreateOutcomeUnknown,
+    IdempotencyUnavailable,
 }
 
 impl ProblemType {
@@ -65,20 +72,24 @@ impl ProblemType {
     #[rustfmt::skip]
     fn parts(self) -> (&'static str, u16, &'static str) {
         match self {
-            Self::InvalidRequest        => ("invalid-request", 400, "Invalid request"),
-            Self::InvalidToken          => ("invalid-token", 400, "Invalid token"),
-            Self::Unauthenticated       => ("unauthenticated", 401, "Unauthenticated"),
-            Self::TokenExpired          => ("token-expired", 401, "Token expired"),
-            Self::Forbidden             => ("forbidden", 403, "Forbidden"),
-            Self::OriginNotAllowed      => ("origin-not-allowed", 403, "Origin not allowed"),
-            Self::PayloadTooLarge       => ("payload-too-large", 413, "Payload too large"),
-            Self::SourceRejected        => ("source-rejected", 422, "Source rejected by Airbyte"),
-            Self::RateLimited           => ("rate-limited", 429, "Rate limited by Airbyte"),
-            Self::InternalError         => ("internal-error", 500, "Internal error"),
-            Self::UpstreamError         => ("upstream-error", 502, "Airbyte request failed"),
-            Self::CredentialRejected    => ("credential-rejected", 502, "Credential rejected by Airbyte"),
-            Self::CredentialUnavailable => ("credential-unavailable", 503, "Credential unavailable"),
-            Self::UpstreamTimeout       => ("upstream-timeout", 504, "Airbyte request timed out"),
+            Self::InvalidRequest         => ("invalid-request", 400, "Invalid request"),
+            Self::InvalidToken           => ("invalid-token", 400, "Invalid token"),
+            Self::Unauthenticated        => ("unauthenticated", 401, "Unauthenticated"),
+            Self::TokenExpired           => ("token-expired", 401, "Token expired"),
+            Self::Forbidden              => ("forbidden", 403, "Forbidden"),
+            Self::OriginNotAllowed       => ("origin-not-allowed", 403, "Origin not allowed"),
+            Self::PayloadTooLarge        => ("payload-too-large", 413, "Payload too large"),
+            Self::SourceRejected         => ("source-rejected", 422, "Source rejected by Airbyte"),
+            Self::RateLimited            => ("rate-limited", 429, "Rate limited by Airbyte"),
+            Self::InternalError          => ("internal-error", 500, "Internal error"),
+            Self::UpstreamError          => ("upstream-error", 502, "Airbyte request failed"),
+            Self::CredentialRejected     => ("credential-rejected", 502, "Credential rejected by Airbyte"),
+            Self::CredentialUnavailable  => ("credential-unavailable", 503, "Credential unavailable"),
+            Self::UpstreamTimeout        => ("upstream-timeout", 504, "Airbyte request timed out"),
+            Self::IdempotencyKeyReused   => ("idempotency-key-reused", 422, "Idempotency key reused"),
+            Self::CreateInProgress       => ("create-in-progress", 409, "Create in progress"),
+            Self::CreateOutcomeUnknown   => ("create-outcome-unknown", 409, "Create outcome unknown"),
+            Self::IdempotencyUnavailable => ("idempotency-unavailable", 503, "Idempotency unavailable"),
         }
     }
 }

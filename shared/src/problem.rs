@@ -19,10 +19,15 @@ use crate::outcome::ProblemType;
 use crate::request::RequestError;
 use crate::request::body::BodyError;
 use crate::request::caller::{CallerError, UserIdError};
+use crate::request::idempotency_key::IdempotencyKeyError;
 use crate::request::origin::OriginNotAllowed;
+use crate::state::idempotency::IdempotencyError;
 
 /// `Retry-After` where Airbyte rate limits without one.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// `Retry-After` where another request creates the source. Airbyte checks a connection before it responds.
+const CREATE_RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// A problem, ready to be sent.
 #[derive(Debug, Clone)]
@@ -171,6 +176,20 @@ impl Problem {
     }
 }
 
+impl From<IdempotencyKeyError> for Problem {
+    fn from(error: IdempotencyKeyError) -> Self {
+        let errors = [FieldError::new(
+            String::new(),
+            format!("header `Idempotency-Key` {error}"),
+        )];
+        Self::new(
+            ProblemType::InvalidRequest,
+            format!("The `Idempotency-Key` header {error}. Nothing was sent."),
+        )
+        .with_errors(errors.into_iter().collect())
+    }
+}
+
 impl From<FieldErrors> for Problem {
     fn from(errors: FieldErrors) -> Self {
         Self::new(
@@ -306,12 +325,44 @@ impl From<MintError> for Problem {
             MintError::Credential(CredentialError::Exchange(error)) | MintError::Airbyte(error) => {
                 error.into()
             }
+            MintError::Lease(_) => Self::new(
+                ProblemType::UpstreamTimeout,
+                "Another request is creating this user's workspace, and did not finish in time. Nothing was sent. Retry.",
+            ),
             MintError::Token(error) => Self::new(
                 ProblemType::UpstreamError,
                 format!("Airbyte returned an invalid token: {error}. Retry later."),
             ),
         };
         problem.with_cause(cause)
+    }
+}
+
+impl From<IdempotencyError> for Problem {
+    fn from(error: IdempotencyError) -> Self {
+        match error {
+            IdempotencyError::KeyReused => Self::new(
+                ProblemType::IdempotencyKeyReused,
+                "This `Idempotency-Key` was used with another request body. Nothing was sent. Use a new key for a new source.",
+            ),
+            IdempotencyError::InProgress => Self {
+                retry_after: Some(CREATE_RETRY_AFTER),
+                ..Self::new(
+                    ProblemType::CreateInProgress,
+                    "A request with this `Idempotency-Key` is creating the source. Retry with the same key.",
+                )
+            },
+            IdempotencyError::OutcomeUnknown => Self::new(
+                ProblemType::CreateOutcomeUnknown,
+                "An earlier request with this `Idempotency-Key` ended without a response from Airbyte. The source may have \
+                 been created. Check before retrying with a new key.",
+            ),
+            IdempotencyError::Unavailable(error) => Self::new(
+                ProblemType::IdempotencyUnavailable,
+                "The `Idempotency-Key` cannot be recorded. Nothing was sent. Retry later with the same key.",
+            )
+            .with_cause(error.cause()),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ const LEVELS: [&[&str]; 8] = [
     ],
     &["aws", "request"],
     &["config", "airbyte"],
-    &["credential"],
+    &["credential", "state"],
     &["mint"],
     &["problem", "telemetry"],
     &["lambda"],

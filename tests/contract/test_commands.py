@@ -29,6 +29,9 @@ DEFAULT_PORTS = {"3000": "GATEWAY_PORT", "3001": "ISSUER_PORT", "3002": "AIRBYTE
 
 # Kinds of commands, each with its test below, by patterns at their beginning.
 CURL = r"curl -sS http://localhost:"
+TABS = r"for tab in 1 2; do curl "
+ATTEMPTS = r"for attempt in 1 2; do curl "
+ITEM = r"printf '"
 SMOKE = r'make smoke API_URL="\$API_URL" '
 SIGNED = r'curl -sS -i "\$API_URL/token" .* --aws-sigv4 '
 HASH = r"curl -sf URL \|"
@@ -48,7 +51,7 @@ NPM = r"npm "
 PYTEST = r"\.venv/test/bin/pytest "
 CI = r"\.ci/run$"
 
-RUN = (CURL, SMOKE, SIGNED, HASH, INVOKE, AWS_SECRET, SAM_LIST)
+RUN = (CURL, TABS, ATTEMPTS, ITEM, SMOKE, SIGNED, HASH, INVOKE, AWS_SECRET, SAM_LIST)
 
 # Kinds of which only the names and the options are checked, and why they are not run.
 NOT_RUN = {
@@ -152,6 +155,29 @@ def test_api_call_returns_shown_response(stack, command):
     response = json.loads(run(with_ports(stack, command.text)))
     assert openapi.errors(response_schema(command.text), response) == []
     assert shown_response(command).keys() - {"…"} <= response.keys()
+
+
+def test_two_tabs_get_one_workspace(stack):
+    [command] = [command for command in COMMANDS if re.match(TABS, command.text)]
+    printed = run(with_ports(stack, command.text))
+    assert len(re.findall('"token":', printed)) == 2, printed
+    assert len(set(re.findall('"workspaceId":"([^"]+)"', printed))) == 1, printed
+
+
+def test_key_sent_twice_creates_one_source(stack):
+    [command] = [command for command in COMMANDS if re.match(ATTEMPTS, command.text)]
+    printed = run(with_ports(stack, command.text))
+    assert re.findall(r"HTTP/1.1 (\d+)", printed) == ["201", "201"], printed
+    assert len(re.findall(r"^idempotent-replayed: true", printed, re.MULTILINE)) == 1, printed
+    assert len(set(re.findall('"id":"([^"]+)"', printed))) == 1, printed
+
+
+@commands(ITEM)
+def test_command_prints_key_of_item(command):
+    """`shared::state` tests that it is the function's."""
+    [text] = re.findall(r"printf '([^']+)'", command.text)
+    parts = [text.split("\\0")[0], *re.findall("[A-Z_]{3,}", command.text)]
+    assert run(command.text).split()[0] == hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def test_commands_printed_by_make_dev_work(stack):

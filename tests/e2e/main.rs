@@ -17,6 +17,7 @@ mod description;
 mod errors;
 mod faults;
 mod hostile;
+mod idempotency;
 mod logs;
 #[cfg(target_os = "linux")] // reads /proc
 mod memory;
@@ -29,4 +30,6 @@ mod scoped_tokens;
 mod secrecy;
 mod startup;
 mod supply_chain;
+mod table_faults;
 mod validation;
+mod workspace_lease;

@@ -15,7 +15,7 @@ use template::Template;
 
 use crate::binary::repository;
 use crate::invoke_api::InvokeApi;
-use crate::{Binary, Config, Function, Generation, Secret, TestEnv};
+use crate::{Binary, Config, Function, Generation, Secret, StateTable, TestEnv};
 
 /// Three copies of the demo page and the React example, on origins that the API allows but for one; and the API, which is
 /// the local gateway with the real functions behind it, both configured by the template.
@@ -28,6 +28,7 @@ pub struct Site {
     _issuer: Issuer,
     _gateway: Gateway,
     _functions: InvokeApi,
+    _state_table: StateTable,
 }
 
 impl Site {
@@ -87,9 +88,10 @@ impl Site {
             ("AirbyteApiUrl", env.airbyte.url()),
             ("OrganizationTokenSecretArn", secret_arn),
         ]);
+        let table = StateTable::create().await;
         let functions = tokio::join!(
-            function(Binary::MintToken, &template, &env),
-            function(Binary::CreateSource, &template, &env),
+            function(Binary::MintToken, &template, &env, &table),
+            function(Binary::CreateSource, &template, &env, &table),
         );
         let functions = InvokeApi::start(functions.into()).await;
         let endpoint = |binary: Binary| (binary.name().to_owned(), functions.url(binary));
@@ -105,6 +107,7 @@ impl Site {
             api_url: gateway.url(),
             issuer_url: issuer.url().to_owned(),
             airbyte_url: env.airbyte.url(),
+            idempotency_keys: true,
             widget_script_url,
             widget_script_integrity: None,
             templates: env.airbyte.source_templates(generation),
@@ -119,6 +122,7 @@ impl Site {
             _issuer: issuer,
             _gateway: gateway,
             _functions: functions,
+            _state_table: table,
         }
     }
 
@@ -184,7 +188,12 @@ fn template<const N: usize>(parameters: [(&str, String); N]) -> Template {
 }
 
 /// Starts a function with the environment of the template.
-async fn function(binary: Binary, template: &Template, env: &TestEnv) -> (Binary, Function) {
+async fn function(
+    binary: Binary,
+    template: &Template,
+    env: &TestEnv,
+    table: &StateTable,
+) -> (Binary, Function) {
     let mut config = Config::bare().with(
         "AWS_ENDPOINT_URL_SECRETS_MANAGER",
         &env.secrets_manager.url(),
@@ -192,6 +201,8 @@ async fn function(binary: Binary, template: &Template, env: &TestEnv) -> (Binary
     for (name, value) in &template.functions[binary.name()].environment {
         config = config.with(name, value);
     }
+    // The template's name of the table is known only in AWS.
+    let config = table.configure(&config);
     (binary, Function::start(binary, &config).await)
 }
 

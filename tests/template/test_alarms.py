@@ -52,6 +52,7 @@ OUTAGES = {
     "credential rejected": (traffic.CREDENTIAL_REJECTED, "credential", 2),
     "secret unreadable": (traffic.SECRET_UNREADABLE, "credential", 3),
     "secret unreadable, value cached": (traffic.SECRET_CACHED, "credential", 3),
+    "state table fails": (traffic.STATE_TABLE_FAILS, "state-table", 3),
     "function crashes": (traffic.CRASH, "functions", 3),
     "function crashes, no error logged": (traffic.CRASH_WITHOUT_ERROR, "functions", 3),
     "permission removed": (traffic.FORBIDDEN_FUNCTION, "functions", 3),
@@ -182,6 +183,7 @@ UNREMARKABLE = {
     "scanners on a quiet API": [(RARE, traffic.SUCCESS), (2.0, traffic.NOT_FOUND), (7.0, traffic.UNAUTHORIZED)],
     "expired tokens, renewed at once": [(1.0, traffic.UNAUTHORIZED), (1.0, traffic.SUCCESS)],
     "preflight requests": [(1.0, traffic.PREFLIGHT), (1.0, traffic.SUCCESS)],
+    "a failure of the state table every hour": [(1.0, traffic.SUCCESS), (60.0, traffic.STATE_TABLE_FAILS)],
     "a Secrets Manager failure every hour": [(1.0, traffic.SUCCESS), (60.0, traffic.SECRET_CACHED)],
 }
 
@@ -215,7 +217,7 @@ def test_sends_recovery_if_enabled(deploy):
     ]
     # Why it is off by default: each new alarm that sends messages goes to OK.
     at_creation = requests.cloudwatch.messages(traffic.CREATED)
-    assert [state for *_, state in at_creation] == ["OK"] * 5
+    assert [state for *_, state in at_creation] == ["OK"] * 6
 
 
 @pytest.mark.parametrize(
@@ -260,7 +262,7 @@ def filtered(stack) -> set[str]:
 
 
 def test_watches_both_functions_and_the_api(alarms, stack):
-    own = ["CredentialRejected", "SecretRefreshFailed", "ServerErrors", "Requests"]
+    own = ["CredentialRejected", "SecretRefreshFailed", "StateFailures", "ServerErrors", "Requests"]
     expected = {("AirbyteEmbedded", metric, "Function", function) for metric in own for function in FUNCTIONS}
     expected |= {("AWS/Lambda", metric, "FunctionName", function) for metric in LAMBDA_METRICS for function in FUNCTIONS}
     expected |= {("AWS/ApiGateway", metric, "ApiId", "HttpApi") for metric in GATEWAY_METRICS}

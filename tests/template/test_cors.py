@@ -13,6 +13,7 @@ ORIGINS = ["https://app.example.com", "https://admin.example.com:8443"]
 ALLOWED_HEADERS = [
     "authorization",
     "content-type",
+    "idempotency-key",
     "x-amzn-trace-id",
     "traceparent",
     "tracestate",
@@ -35,7 +36,7 @@ def test_keeps_all_settings_with_several_origins(stack):
         "AllowOrigins": ORIGINS,
         "AllowMethods": ["POST"],
         "AllowHeaders": ALLOWED_HEADERS,
-        "ExposeHeaders": ["retry-after"],
+        "ExposeHeaders": ["retry-after", "idempotent-replayed"],
         "MaxAge": 7200,
     }
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
 
@@ -138,6 +138,12 @@ def test_cost_of_million_requests_is_correct(prices, measured, memory, template,
     assert Decimal(seconds) * 1000 - 100 < others <= Decimal(seconds) * 1000
 
 
+def test_cost_of_state_table_is_correct(prices, text):
+    write = prices["DynamoDB, a million writes on demand"]
+    assert f"at most ${2 * write:.2f} for a million requests with an `Idempotency-Key`, which write twice" in text
+    assert f"writes once, ${write.quantize(Decimal('0.01'), ROUND_HALF_UP)} for a million times" in text
+
+
 def test_cost_per_month_is_correct(prices, deploy, stack, emitted_by_function, text):
     alarms = stack.of_type("AWS::CloudWatch::Alarm").values()
     on_metrics = sum(1 if "MetricName" in alarm else sum("MetricStat" in query for query in alarm["Metrics"]) for alarm in alarms)
@@ -177,7 +183,7 @@ def emitted_by_function() -> int:
     names = set(re.findall(r'\(\s*"(\w+)",', by_function))
     assert "Requests" in names
     # Each of these is of one function only.
-    of_one = {"TokensMinted", "SourcesCreated"}
+    of_one = {"TokensMinted", "SourcesCreated", "SourcesReplayed"}
     assert of_one < names
     return 2 * len(names) - len(of_one)
 

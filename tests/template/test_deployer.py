@@ -120,6 +120,8 @@ ESCALATIONS = {
     "create a user": ("iam:CreateUser", "arn:aws:iam::123456789012:user/airbyte-embedded-user", {}),
     "create an access key": ("iam:CreateAccessKey", "arn:aws:iam::123456789012:user/admin", {}),
     "read a secret": ("secretsmanager:GetSecretValue", SECRET_ARN, {}),
+    "read another table": ("dynamodb:GetItem", ACCOUNT.format("dynamodb") + "table/airbyte-embedded-State-1", {}),
+    "delete another table": ("dynamodb:DeleteTable", ACCOUNT.format("dynamodb") + "table/payroll", {}),
     "change another function": ("lambda:UpdateFunctionCode", ACCOUNT.format("lambda") + "function:payroll", {}),
     "read another bucket": ("s3:GetObject", "arn:aws:s3:::payroll/airbyte-embedded/x", {"aws_ResourceAccount": "123456789012"}),
 }  # fmt: skip
@@ -151,10 +153,11 @@ def test_boundary_covers_roles_of_the_stack(deployer, template):
         "CreateSourceFunction": ACCOUNT.format("lambda") + "function:airbyte-embedded-CreateSourceFunction-1",
         "MintTokenLogGroup": ACCOUNT.format("logs") + "log-group:/aws/lambda/airbyte-embedded-mint-token:*",
         "CreateSourceLogGroup": ACCOUNT.format("logs") + "log-group:/aws/lambda/airbyte-embedded-create-source:*",
+        "State": ACCOUNT.format("dynamodb") + "table/airbyte-embedded-State-1",
     }
     boundary = statements(deployer, "Boundary")
     roles = [name for name, resource in stack.resources.items() if resource["Type"] in ("AWS::IAM::Role", "AWS::IAM::ManagedPolicy")]
-    assert len(roles) == 5
+    assert len(roles) == 6
     for name in roles:
         for statement in statements(stack, name):
             context = {
@@ -170,7 +173,7 @@ def test_boundary_covers_roles_of_the_stack(deployer, template):
 def test_boundary_denies_everything_else(deployer):
     boundary = statements(deployer, "Boundary")
     assert {action.split(":")[0] for s in boundary for action in as_list(s["Action"])} == {
-        *("cloudwatch", "kms", "lambda", "logs", "secretsmanager", "xray"),
+        *("cloudwatch", "dynamodb", "kms", "lambda", "logs", "secretsmanager", "xray"),
     }
     assert not is_allowed(boundary, "secretsmanager:GetSecretValue", SECRET_ARN.replace("airbyte", "payroll"))
     assert not is_allowed(boundary, "kms:Decrypt", "arn:aws:kms:eu-central-1:123456789012:key/1")
@@ -180,6 +183,11 @@ def test_boundary_denies_everything_else(deployer):
 # What CloudFormation's schemas list for other uses of these resource types than this template's.
 NOT_NEEDED = {
     *("ec2:*", "elasticfilesystem:*", "s3files:*", "firehose:*", "s3:REST.PUT.OBJECT"),
+    # Of a table: imports, replicas, streams, and data.
+    *("dynamodb:*Item", "dynamodb:Query", "dynamodb:Scan", "dynamodb:*Import*", "dynamodb:*TableReplica"),
+    *("dynamodb:*ableKinesisStreamingDestination", "dynamodb:UpdateKinesisStreamingDestination", "kinesis:*"),
+    *("dynamodb:PutResourcePolicy", "dynamodb:DeleteResourcePolicy", "dynamodb:UpdateContinuousBackups"),
+    *("dynamodb:UpdateContributorInsights", "s3:GetObjectMetadata", "s3:ListBucket", "logs:*LogStream*", "logs:PutLogEvents"),
     *("iam:*GroupPolicy", "iam:*UserPolicy", "iam:DeleteRolePermissionsBoundary"),
     *("kms:*", "codedeploy:RegisterOnPremisesInstance"),
     *("lambda:AssociateRuntimeAlias", "lambda:*CodeSigningConfig", "lambda:GetLayerVersion", "lambda:PassCapacityProvider"),

@@ -75,6 +75,7 @@ def test_environment_is_documented_configuration(functions):
             "EXTERNAL_USER_ID_CLAIM": "sub",
             "SECRET_TTL_SECONDS": "300",
             "AIRBYTE_API": "embedded",
+            "STATE_TABLE": "${State}",
             "RUST_LOG": "info",
         }
 

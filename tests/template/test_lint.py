@@ -65,6 +65,7 @@ CHOICES = {
     "HasAirbyteRegionId": [{"AirbyteRegionId": "11111111-2222-3333-4444-555555555555"}, {"AirbyteRegionId": ""}],
     "HasSourceTemplateTags": [{"SourceTemplateTags": "a,b"}, {"SourceTemplateTags": ""}],
     "HasConnectionTemplateTags": [{"ConnectionTemplateTags": "a,b"}, {"ConnectionTemplateTags": ""}],
+    "HasStateTable": [{"StateTable": "true"}, {"StateTable": "false"}],
     "ShiftsTraffic": [{"Deployment": "Canary10Percent5Minutes"}, {"Deployment": "AllAtOnce"}],
     "HasPermissionsBoundary": [
         {"PermissionsBoundary": "arn:aws:iam::123456789012:policy/boundary"},
@@ -91,7 +92,7 @@ CHOICES = {
     "DisablesExecuteApiEndpoint": [{"DisableExecuteApiEndpoint": "true"}, {"DisableExecuteApiEndpoint": "false"}],
 }
 # Conditions that combine others.
-COMBINED = {"CreateAlarmTopic", "CreateIpv6DnsRecord"}
+COMBINED = {"CreateAlarmTopic", "CreateIpv6DnsRecord", "WatchesStateTable"}
 
 
 def conditions_of(part, template: dict) -> set[str]:

@@ -22,6 +22,10 @@ PROBLEMS = {
     ("502", "credential-rejected"): BOTH,
     ("503", "credential-unavailable"): BOTH,
     ("504", "upstream-timeout"): BOTH,
+    ("409", "create-in-progress"): {"/sources"},
+    ("409", "create-outcome-unknown"): {"/sources"},
+    ("422", "idempotency-key-reused"): {"/sources"},
+    ("503", "idempotency-unavailable"): {"/sources"},
 }
 
 

@@ -24,6 +24,12 @@ DECRYPT_THE_SECRET = {
     },
 }
 
+USE_THE_STATE_TABLE = {
+    "Effect": "Allow",
+    "Action": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
+    "Resource": "${State.Arn}",
+}
+
 
 def write_logs(name: str) -> dict:
     # GetAtt returns a log group's ARN with `:*` at its end, for its streams: the only wildcard without tracing.
@@ -49,14 +55,19 @@ def statements(stack, function: str) -> list:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("base", [JWT_PARAMETERS, IAM_PARAMETERS], ids=["jwt", "iam"])
-def test_allows_reading_one_secret_and_writing_own_log(deploy, base, function):
-    assert statements(deploy(base), function) == [READ_THE_SECRET, write_logs(function)]
+def test_allows_secret_state_table_and_own_log(deploy, base, function):
+    assert statements(deploy(base), function) == [READ_THE_SECRET, USE_THE_STATE_TABLE, write_logs(function)]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_allows_no_table_if_disabled(deploy, function):
+    assert statements(deploy(StateTable="false"), function) == [READ_THE_SECRET, write_logs(function)]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_allows_decrypting_that_secret_alone(deploy, function):
     allowed = statements(deploy(SecretKmsKeyArn=KEY_ARN), function)
-    assert allowed == [READ_THE_SECRET, DECRYPT_THE_SECRET, write_logs(function)]
+    assert allowed == [READ_THE_SECRET, DECRYPT_THE_SECRET, USE_THE_STATE_TABLE, write_logs(function)]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -68,7 +79,7 @@ def test_allows_sending_traces_if_enabled(deploy, function):
         "Resource": "*",
     }
     allowed = statements(deploy(TracingEnabled="true"), function)
-    assert allowed == [READ_THE_SECRET, send_traces, write_logs(function)]
+    assert allowed == [READ_THE_SECRET, USE_THE_STATE_TABLE, send_traces, write_logs(function)]
 
 
 def test_creates_no_other_roles_or_policies(stack):
@@ -80,6 +91,7 @@ def test_creates_no_other_roles_or_policies(stack):
         ("MintTokenRole", "AWS::IAM::Role"),
         ("CreateSourceRole", "AWS::IAM::Role"),
         ("OrganizationCredentialPolicy", "AWS::IAM::ManagedPolicy"),
+        ("StatePolicy", "AWS::IAM::ManagedPolicy"),
     }
 
 

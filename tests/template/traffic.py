@@ -36,6 +36,7 @@ SLOW = Outcome.returned(200, seconds=25.0)
 CREDENTIAL_REJECTED = Outcome.returned(502, "CredentialRejected")
 SECRET_UNREADABLE = Outcome.returned(503, "CredentialUnavailable", "SecretRefreshFailed")
 SECRET_CACHED = Outcome.returned(200, "SecretRefreshFailed")
+STATE_TABLE_FAILS = Outcome.returned(200, "StateFailures")
 # AWS documents two meanings of the integration's status. In one there is none here, in the other it is Lambda's.
 CRASH = Outcome(500, lambda_metric="Errors", integration_error="The Lambda function failed.", integration_status="200")
 CRASH_WITHOUT_ERROR = Outcome(500, lambda_metric="Errors")

@@ -1,5 +1,6 @@
-//! Load on `POST /sources` by many users in three phases. In the second one, Airbyte fails in every way. At the end, the
-//! sources in Airbyte are compared with the responses.
+//! Load on `POST /sources` by many users in three phases, each create with an `Idempotency-Key`. In the second phase, Airbyte
+//! fails in every way. Then every create is sent again with its key. At the end, the sources in Airbyte are compared with the
+//! responses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,10 +39,14 @@ struct User {
 /// A create and its response.
 struct Create {
     user: String,
-    /// The database name in its configuration, which is unique.
+    /// The database name in its configuration, which is unique, and its `Idempotency-Key`.
     database: String,
+    bearer: String,
+    body: Value,
     response: Response,
     duration: Duration,
+    /// The response to the same request, sent again.
+    repeated: Option<Response>,
 }
 
 /// Runs the three phases and verifies the result. Returns the count of each outcome as well.
@@ -80,6 +85,7 @@ pub(super) fn run(stack: &Stack) -> Result<(Vec<Phase>, BTreeMap<String, usize>)
         });
         creates.extend(batch);
     }
+    phases.push(repeat_all(stack, &mut creates)?);
     let outcomes = verify(&creates, &stack.sources()?, &workspaces(stack, &creates)?)?;
     Ok((phases, outcomes))
 }
@@ -168,6 +174,40 @@ fn create_all(stack: &Stack, users: &[User]) -> Result<Vec<Create>> {
     Ok(all)
 }
 
+/// Sends all creates again, each with its key.
+fn repeat_all(stack: &Stack, creates: &mut [Create]) -> Result<Phase> {
+    let started = Instant::now();
+    let repeat = |chunk: &mut [Create]| -> Result<Vec<Duration>> {
+        let mut durations = Vec::new();
+        for create in chunk {
+            let started = Instant::now();
+            let response = stack.create(&create.bearer, &create.database, &create.body)?;
+            create.repeated = Some(response);
+            durations.push(started.elapsed());
+        }
+        Ok(durations)
+    };
+    let chunk_size = creates.len().div_ceil(WORKERS).max(1);
+    let mut latencies = Vec::new();
+    for durations in thread::scope(|scope| {
+        let chunks = creates.chunks_mut(chunk_size);
+        let workers: Vec<_> = chunks
+            .map(|chunk| scope.spawn(move || repeat(chunk)))
+            .collect();
+        let results = workers.into_iter().map(thread::ScopedJoinHandle::join);
+        results.collect::<Vec<_>>()
+    }) {
+        latencies.extend(durations.map_err(|_| "a worker panicked")??);
+    }
+    latencies.sort_unstable();
+    Ok(Phase {
+        name: "POST /sources, repeated",
+        requests: u32::try_from(latencies.len())?,
+        duration: started.elapsed(),
+        latency: [50, 99, 100].map(|percent| crate::percentile(&latencies, percent)),
+    })
+}
+
 fn create(stack: &Stack, user: &User, number: usize) -> Result<Create> {
     let database = format!("{}-{number}", user.name);
     let mut body = json!({
@@ -183,12 +223,15 @@ fn create(stack: &Stack, user: &User, number: usize) -> Result<Create> {
         body["token"] = token.clone();
     }
     let started = Instant::now();
-    let response = stack.post("/sources", &user.bearer, &body)?;
+    let response = stack.create(&user.bearer, &database, &body)?;
     Ok(Create {
         user: user.name.clone(),
         database,
+        bearer: user.bearer.clone(),
+        body,
         response,
         duration: started.elapsed(),
+        repeated: None,
     })
 }
 
@@ -226,42 +269,55 @@ fn verify(
     }
     let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
     let mut mismatches = Vec::new();
-    for Create {
-        user,
-        database,
-        response: Response { status, body },
-        ..
-    } in creates
-    {
+    for create in creates {
+        let Create { user, database, .. } = create;
         let sources = found.remove(database).unwrap_or_default();
-        let problem = body["type"].as_str();
-        *outcomes
-            .entry(format!("{status} {}", problem.unwrap_or("created")))
-            .or_default() += 1;
-        let expected = match (status, problem) {
-            (201, None) => 1..=1,
-            (429, Some("rate-limited")) => 0..=0,
+        let responses = [Some(&create.response), create.repeated.as_ref()];
+        let kinds = responses.map(|response| response.map(kind));
+        let shown = match kinds {
+            [Some(first), Some(repeated)] => format!("{first}, then {repeated}"),
+            [first, _] => first.unwrap_or_default().to_owned(),
+        };
+        let kinds = kinds.map(Option::unwrap_or_default);
+        let expected = match (kinds[0], kinds[1]) {
+            // A failure that certainly created nothing has freed the key, so that a repeated request creates the source.
+            ("created", "")
+            | ("created" | "rate-limited" | "upstream-error" | "upstream-timeout", "created") => {
+                1..=1
+            }
+            ("rate-limited", "") => 0..=0,
             // Airbyte may have created the source before its response was lost.
-            (502, Some("upstream-error")) | (504, Some("upstream-timeout")) => 0..=1,
+            ("upstream-error" | "upstream-timeout", "" | "create-outcome-unknown") => 0..=1,
             _ => {
-                mismatches.push(format!("{database}: unexpected response {status}: {body}"));
+                let bodies = responses.map(|response| {
+                    response.map(|Response { status, body }| format!("{status} {body}"))
+                });
+                let bodies: Vec<_> = bodies.into_iter().flatten().collect();
+                mismatches.push(format!(
+                    "{database}: unexpected response {}",
+                    bodies.join(", then ")
+                ));
                 continue;
             }
         };
         if !expected.contains(&sources.len()) {
             mismatches.push(format!(
-                "{database}: {} source(s) after a {status}",
+                "{database}: {} source(s) after {shown}",
                 sources.len()
             ));
         }
+        *outcomes.entry(shown).or_default() += 1;
         for source in sources {
             if source["workspace_id"] != workspaces[user]
                 || source["external_user_id"] != json!(user)
             {
                 mismatches.push(format!("{database}: not in the workspace of {user}"));
             }
-            if *status == 201 && body["id"] != source["id"] {
-                mismatches.push(format!("{database}: the response has another source's ID"));
+            let is_others = |response: &&Response| {
+                response.status == 201 && response.body["id"] != source["id"]
+            };
+            if responses.iter().flatten().any(is_others) {
+                mismatches.push(format!("{database}: a response has another source's ID"));
             }
         }
     }
@@ -277,20 +333,42 @@ fn verify(
     }
 }
 
+/// Returns the kind of a response: the problem's type, or `created`. API Gateway's own errors have none.
+fn kind(response: &Response) -> &str {
+    match (response.status, response.body["type"].as_str()) {
+        (201, None) => "created",
+        (_, kind) => kind.unwrap_or("no problem type"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn create(status: u16, problem: Option<&str>) -> Create {
+    fn response(status: u16, problem: Option<&str>) -> Response {
         let body = match problem {
             None => json!({"id": "source-1"}),
             Some(problem) => json!({"type": problem}),
         };
+        Response { status, body }
+    }
+
+    fn create(status: u16, problem: Option<&str>) -> Create {
         Create {
             user: "alice".to_owned(),
             database: "alice-0".to_owned(),
-            response: Response { status, body },
+            bearer: String::new(),
+            body: Value::Null,
+            response: response(status, problem),
             duration: Duration::ZERO,
+            repeated: None,
+        }
+    }
+
+    fn repeated(first: Create, status: u16, problem: Option<&str>) -> Create {
+        Create {
+            repeated: Some(response(status, problem)),
+            ..first
         }
     }
 
@@ -316,13 +394,13 @@ mod tests {
                 "lost",
                 create(201, None),
                 &none,
-                Err("alice-0: 0 source(s) after a 201"),
+                Err("alice-0: 0 source(s) after created"),
             ),
             (
                 "duplicated",
                 create(201, None),
                 &duplicate,
-                Err("alice-0: 2 source(s) after a 201"),
+                Err("alice-0: 2 source(s) after created"),
             ),
             (
                 "in another workspace",
@@ -341,7 +419,7 @@ mod tests {
                 "created though rate limited",
                 create(429, limited),
                 &one,
-                Err("alice-0: 1 source(s) after a 429"),
+                Err("alice-0: 1 source(s) after rate-limited"),
             ),
             ("failed", create(502, failed), &none, Ok(())),
             ("failed after creation", create(502, failed), &one, Ok(())),
@@ -349,19 +427,45 @@ mod tests {
                 "duplicated by a retry",
                 create(502, failed),
                 &duplicate,
-                Err("alice-0: 2 source(s) after a 502"),
+                Err("alice-0: 2 source(s) after upstream-error"),
+            ),
+            (
+                "replayed",
+                repeated(create(201, None), 201, None),
+                &one,
+                Ok(()),
+            ),
+            (
+                "created after a failure",
+                repeated(create(502, failed), 201, None),
+                &one,
+                Ok(()),
+            ),
+            (
+                "duplicated by a repeated request",
+                repeated(create(201, None), 201, None),
+                &duplicate,
+                Err("alice-0: 2 source(s) after created, then created"),
+            ),
+            (
+                "not replayed",
+                repeated(create(201, None), 409, Some("create-outcome-unknown")),
+                &one,
+                Err(
+                    r#"alice-0: unexpected response 201 {"id":"source-1"}, then 409 {"type":"create-outcome-unknown"}"#,
+                ),
             ),
             (
                 "internal error",
                 create(500, Some("internal-error")),
                 &none,
-                Err(r#"alice-0: unexpected response 500: {"type":"internal-error"}"#),
+                Err(r#"alice-0: unexpected response 500 {"type":"internal-error"}"#),
             ),
             (
                 "response of the gateway itself",
                 create(503, None),
                 &none,
-                Err(r#"alice-0: unexpected response 503: {"id":"source-1"}"#),
+                Err(r#"alice-0: unexpected response 503 {"id":"source-1"}"#),
             ),
         ];
         let workspaces = BTreeMap::from([("alice".to_owned(), json!("w"))]);

@@ -132,12 +132,24 @@ impl Stack {
 
     /// Sends a `POST` to a route of the API.
     pub(super) fn post(&self, route: &str, bearer: &str, body: &Value) -> Result<Response> {
-        let mut response = self
+        self.send(route, bearer, None, body)
+    }
+
+    /// Sends a `POST /sources` with an `Idempotency-Key`.
+    pub(super) fn create(&self, bearer: &str, key: &str, body: &Value) -> Result<Response> {
+        self.send("/sources", bearer, Some(key), body)
+    }
+
+    fn send(&self, route: &str, bearer: &str, key: Option<&str>, body: &Value) -> Result<Response> {
+        let mut request = self
             .agent
             .post(format!("{}{route}", self.api))
             .header("authorization", format!("Bearer {bearer}"))
-            .header("content-type", "application/json")
-            .send(body.to_string())?;
+            .header("content-type", "application/json");
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let mut response = request.send(body.to_string())?;
         let text = response.body_mut().read_to_string()?;
         Ok(Response {
             status: response.status().as_u16(),

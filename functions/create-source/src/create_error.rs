@@ -15,10 +15,13 @@ pub enum CreateError {
     /// The request's workspace is not the token's. Nothing was sent.
     #[error("workspace does not match the token's")]
     WorkspaceMismatch,
+    /// The caller's token has expired, or Airbyte rejects it. Nothing was created.
+    #[error("token expired")]
+    TokenExpired,
     /// The call failed.
     #[error("failed to create")]
     Airbyte(#[source] AirbyteError),
-    /// There is no usable organization credential. Nothing was created.
+    /// There is no token for the user, or no usable organization credential. Nothing was created.
     #[error("no usable credential")]
     Credential(#[source] MintError),
 }
@@ -38,18 +41,28 @@ impl CreateError {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Airbyte(error) => error.status(),
-            Self::WorkspaceMismatch | Self::Credential(_) => None,
+            Self::WorkspaceMismatch | Self::TokenExpired | Self::Credential(_) => None,
         }
     }
-}
 
-/// Returns the problem for a caller's token that has expired, or that Airbyte rejects.
-#[must_use]
-pub fn token_expired() -> Problem {
-    Problem::new(
-        ProblemType::TokenExpired,
-        "`token` has expired. Get a new one from `POST /token`, or omit `token`.",
-    )
+    /// Whether the source may have been created.
+    #[must_use]
+    pub fn may_have_created(&self) -> bool {
+        match self {
+            Self::WorkspaceMismatch | Self::TokenExpired | Self::Credential(_) => false,
+            Self::Airbyte(error) => match error {
+                AirbyteError::Connect(_) | AirbyteError::Tls(_) | AirbyteError::ConnectTimeout => {
+                    false
+                }
+                AirbyteError::ConnectionLost(_)
+                | AirbyteError::Timeout
+                | AirbyteError::InvalidResponse => true,
+                AirbyteError::Status(response) => {
+                    !matches!(response.status, 400 | 401 | 403 | 404 | 409 | 422 | 429)
+                }
+            },
+        }
+    }
 }
 
 impl From<CreateError> for Problem {
@@ -58,6 +71,10 @@ impl From<CreateError> for Problem {
             CreateError::WorkspaceMismatch => Problem::new(
                 ProblemType::Forbidden,
                 "`workspace_id` does not match the token's workspace. Omit it, or send the matching ID.",
+            ),
+            CreateError::TokenExpired => Problem::new(
+                ProblemType::TokenExpired,
+                "`token` has expired. Get a new one from `POST /token`, or omit `token`.",
             ),
             CreateError::Credential(error) => error.into(),
             CreateError::Airbyte(error) => {
@@ -118,4 +135,36 @@ fn rejected(rejection: Rejection) -> Problem {
             .to_owned(),
     };
     Problem::new(ProblemType::SourceRejected, detail).with_errors(rejection.errors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::state::lease::LeaseTimeout;
+
+    #[test]
+    fn detail_says_whether_source_may_exist() {
+        let lost = || AirbyteError::ConnectionLost("x".into());
+        for (error, expected) in [
+            (CreateError::WorkspaceMismatch, false),
+            (CreateError::TokenExpired, false),
+            (CreateError::Credential(LeaseTimeout.into()), false),
+            // Of a mint.
+            (CreateError::Credential(MintError::Airbyte(lost())), false),
+            (
+                CreateError::Airbyte(AirbyteError::Connect("x".into())),
+                false,
+            ),
+            (CreateError::Airbyte(AirbyteError::ConnectTimeout), false),
+            (CreateError::Airbyte(lost()), true),
+            (CreateError::Airbyte(AirbyteError::Timeout), true),
+            (CreateError::Airbyte(AirbyteError::InvalidResponse), true),
+        ] {
+            let name = format!("{error:?}");
+            assert_eq!(error.may_have_created(), expected, "{name}");
+            let problem = Problem::from(error);
+            let says_so = problem.detail().contains("Check before retrying");
+            assert_eq!(says_so, expected, "{name}: {}", problem.detail());
+        }
+    }
 }

@@ -1,15 +1,17 @@
 //! `POST /sources`: a source in the caller's Airbyte workspace, from a template and a connection configuration.
 //!
-//! The caller sends a token from `POST /token`, or none: then a token is minted for them, and cached for their next call.
+//! The caller sends a token from `POST /token`, or none: then a token is minted for them, and cached for their next call. With an
+//! `Idempotency-Key`, a repeated request creates nothing and returns the source of the first one.
 
 pub mod configuration;
 pub mod create_error;
+pub mod idempotency;
 pub mod request;
 pub mod scoped_tokens;
 
 use lambda_http::http::StatusCode;
 use lambda_http::{Request, Response};
-use shared::airbyte::token::UnverifiedToken;
+use shared::airbyte::token::{OpaqueToken, UnverifiedToken};
 use shared::airbyte::{NewSource, SourcesBearer};
 use shared::app::App;
 use shared::invocation::Invocation;
@@ -20,8 +22,10 @@ use shared::request::body;
 use shared::request::caller::Caller;
 use shared::request::origin::Origin;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
-use create_error::{CreateError, token_expired};
+use create_error::CreateError;
+use idempotency::Idempotency;
 use request::SourceRequest;
 use scoped_tokens::ScopedTokens;
 
@@ -39,6 +43,7 @@ const MAX_BODY_BYTES: usize = 1024 * 1024;
 pub struct State {
     app: App,
     scoped_tokens: ScopedTokens,
+    idempotency: Idempotency,
 }
 
 /// Handles one request.
@@ -52,28 +57,45 @@ pub async fn handle(
     let header_origin = config.allowed_origins.check_header(request)?;
     let origin = config.allowed_origins.resolve(header_origin, None)?;
 
+    let key = state.idempotency.key(request)?;
+
     let body = body::text(request, MAX_BODY_BYTES)?;
     let optional_fields = state.app.airbyte.api().optional_source_fields();
     let claim = &config.external_user_id_claim;
     let request = SourceRequest::parse(body, &caller, claim, optional_fields)?;
     invocation.record_user(request.user.log_id(config.organization_id));
 
-    let source = match &request.token {
-        Some(token) => {
-            let unverified = token.decode_unverified()?;
-            // It may be another user's: Airbyte verifies the signature, and nothing says whose it is.
-            invocation.record_supplied_token(unverified.workspace_id);
+    let token = request.token.as_ref();
+    let unverified = token.map(OpaqueToken::decode_unverified).transpose()?;
+    if let Some(unverified) = &unverified {
+        // It may be another user's: Airbyte verifies the signature, and nothing says whose it is.
+        invocation.record_supplied_token(unverified.workspace_id);
+    }
+
+    let create = async || match &unverified {
+        Some(unverified) => {
             state
-                .create_with_callers_token(&unverified, &request, invocation)
-                .await?
+                .create_with_callers_token(unverified, &request, invocation)
+                .await
         }
         None => {
             state
                 .create_with_own_token(origin, &request, invocation)
-                .await?
+                .await
         }
     };
-    Ok(json_response(StatusCode::CREATED, source))
+    let Some(key) = key else {
+        return Ok(json_response(StatusCode::CREATED, create().await?.json));
+    };
+    key.create_once(&request, create, invocation).await
+}
+
+/// A source that Airbyte created.
+struct Created {
+    /// Airbyte's response.
+    json: String,
+    /// The workspace that it is in.
+    workspace_id: Uuid,
 }
 
 impl State {
@@ -81,6 +103,7 @@ impl State {
     #[must_use]
     pub fn new(app: App) -> Self {
         Self {
+            idempotency: Idempotency::new(app.state_table.clone()),
             app,
             scoped_tokens: ScopedTokens::default(),
         }
@@ -91,15 +114,15 @@ impl State {
         unverified: &UnverifiedToken,
         request: &SourceRequest<'_>,
         invocation: &Invocation,
-    ) -> Result<String, Problem> {
+    ) -> Result<Created, CreateError> {
         if unverified.is_expired_at(OffsetDateTime::now_utc()) {
-            return Err(token_expired());
+            return Err(CreateError::TokenExpired);
         }
         self.create(unverified, request, invocation)
             .await
             .map_err(|error| match error.status() {
-                Some(401) => token_expired(),
-                _ => error.into(),
+                Some(401) => CreateError::TokenExpired,
+                _ => error,
             })
     }
 
@@ -110,22 +133,23 @@ impl State {
         origin: &Origin,
         request: &SourceRequest<'_>,
         invocation: &Invocation,
-    ) -> Result<String, Problem> {
+    ) -> Result<Created, CreateError> {
         let user = &request.user;
         if let Some(cached) = self.scoped_tokens.get(user, OffsetDateTime::now_utc()) {
             match self.create(&cached, request, invocation).await {
                 Err(error) if error.status() == Some(401) => self.scoped_tokens.remove(user),
-                created => return Ok(created?),
+                created => return created,
             }
         }
-        let minted = self.app.minter.mint(user, origin, invocation).await?;
+        let minted = self.app.minter.mint(user, origin, invocation).await;
+        let minted = minted.map_err(CreateError::Credential)?;
         let created = self.create(&minted.decoded, request, invocation).await;
         let is_rejected = matches!(&created, Err(error) if error.status() == Some(401));
         if !is_rejected {
             let now = OffsetDateTime::now_utc();
             self.scoped_tokens.put(user.clone(), minted.decoded, now);
         }
-        Ok(created?)
+        created
     }
 
     async fn create(
@@ -133,7 +157,7 @@ impl State {
         unverified: &UnverifiedToken,
         request: &SourceRequest<'_>,
         invocation: &Invocation,
-    ) -> Result<String, CreateError> {
+    ) -> Result<Created, CreateError> {
         let workspace_id = unverified.workspace_id;
         if request.workspace_id.is_some_and(|id| id != workspace_id) {
             return Err(CreateError::WorkspaceMismatch);
@@ -150,7 +174,7 @@ impl State {
         let App {
             airbyte, minter, ..
         } = &self.app;
-        match airbyte.api().sources_bearer() {
+        let json = match airbyte.api().sources_bearer() {
             SourcesBearer::Scoped => airbyte
                 .create_source(&unverified.scoped_token, &source, invocation)
                 .await
@@ -159,6 +183,7 @@ impl State {
                 .create_source(&source, invocation)
                 .await
                 .map_err(CreateError::from),
-        }
+        };
+        json.map(|json| Created { json, workspace_id })
     }
 }

@@ -98,6 +98,32 @@ impl<'a> SourceRequest<'a> {
     }
 }
 
+impl SourceRequest<'_> {
+    /// Returns what a repeated request must have in common with the first one. Not `token`, which expires.
+    #[must_use]
+    pub fn fingerprint(&self) -> Vec<Vec<u8>> {
+        // What is absent differs from what is empty.
+        let optional = |part: Option<&[u8]>| match part {
+            None => vec![],
+            Some(part) => [b"=", part].concat(),
+        };
+        let raw =
+            |object: Option<&RawValue>| optional(object.map(|object| object.get().as_bytes()));
+        vec![
+            self.source_config_template_id.into_bytes().to_vec(),
+            raw(self.connection_configuration),
+            raw(self.credentials),
+            raw(self.environment),
+            optional(self.name.as_deref().map(str::as_bytes)),
+            optional(
+                self.workspace_id
+                    .as_ref()
+                    .map(|id| id.as_bytes().as_slice()),
+            ),
+        ]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,6 +281,43 @@ mod tests {
         ] {
             let text = format!("{{{TEMPLATE}, {fields}}}");
             assert_eq!(shown(&errors_for(&api, &text)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn fingerprint_covers_all_but_token() {
+        let api = Api::Agents(Agents::default());
+        let body = |fields: &str| {
+            format!(r#"{{{TEMPLATE}, "connection_configuration": {{"a": 1}}{fields}}}"#)
+        };
+        let fingerprint = |text: &str| match parse_for(&api, text) {
+            Ok(request) => request.fingerprint(),
+            Err(error) => panic!("{error}"),
+        };
+        let id = "6e4c9d0a-1b7f-4f0e-9a53-2f6b8c1d7e01";
+        let plain = body("");
+
+        let equal = [
+            body(r#", "token": "t""#),
+            body(r#", "name": null"#),
+            format!(r#"{{ "connection_configuration": {{"a": 1}}, {TEMPLATE}}}"#),
+        ];
+        for text in &equal {
+            assert_eq!(fingerprint(text), fingerprint(&plain), "{text}");
+        }
+        let different = [
+            body(r#", "name": "n""#),
+            body(r#", "credentials": {}"#),
+            body(r#", "environment": {}"#),
+            body(&format!(r#", "workspace_id": "{id}""#)),
+            plain.replace("1}", "2}"),
+            plain.replace("7e01", "7e02"),
+        ];
+        for (index, text) in different.iter().enumerate() {
+            assert_ne!(fingerprint(text), fingerprint(&plain), "{text}");
+            for other in &different[..index] {
+                assert_ne!(fingerprint(text), fingerprint(other), "{text} and {other}");
+            }
         }
     }
 

@@ -32,6 +32,8 @@ pub struct PageConfig {
     /// The origin of the page inside the widget. The demo page itself reads it from each token.
     #[serde(skip)]
     pub airbyte_url: String,
+    /// Whether the API has a state table, so that creates may carry an `Idempotency-Key`.
+    pub idempotency_keys: bool,
     /// Airbyte's widget script. Without it the page hosts the widget itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub widget_script_url: Option<String>,
@@ -183,6 +185,7 @@ mod tests {
             api_url: "http://localhost:3000".to_owned(),
             issuer_url: "http://localhost:3001".to_owned(),
             airbyte_url: "http://localhost:3002".to_owned(),
+            idempotency_keys: true,
             widget_script_url: None,
             widget_script_integrity: None,
             templates: vec![],
@@ -223,7 +226,7 @@ mod tests {
             (
                 "/config.json",
                 "application/json",
-                r#"{"apiUrl":"http://localhost:3000","issuerUrl":"http://localhost:3001","templates":[]}"#,
+                r#"{"apiUrl":"http://localhost:3000","issuerUrl":"http://localhost:3001","idempotencyKeys":true,"templates":[]}"#,
             ),
         ];
         for (path, kind, body) in cases {
@@ -249,6 +252,7 @@ mod tests {
                 api_url: "https://api.example.com/stage".to_owned(),
                 issuer_url: "http://localhost:3001".to_owned(),
                 airbyte_url: "http://localhost:3002".to_owned(),
+                idempotency_keys: true,
                 widget_script_url: widget_script_url.map(str::to_owned),
                 widget_script_integrity: None,
                 templates: vec![],

@@ -46,6 +46,9 @@ const WATCH_IGNORE: &str = "local/watch-ignore";
 const DEMO_PAGE: &str = "examples/web";
 const CLIENT: &str = "clients/web";
 
+/// The functions' variable with the name of the state table.
+const STATE_TABLE: &str = "STATE_TABLE";
+
 /// Timeout of a health check.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -138,6 +141,9 @@ async fn start(
     let template = evaluated(evaluator, request).await?;
     let environment = functions::common_environment(&template)?;
     let generation = generation(&environment)?;
+    if let Some(name) = environment.get(STATE_TABLE) {
+        secrets_manager::create_table(&secrets.url, name).await?;
+    }
     let invoke_address = ports::invoke_address(ports.invoke);
     let endpoints = functions::endpoints(&template, invoke_address);
     let lines = Arc::clone(console);
@@ -149,7 +155,9 @@ async fn start(
     })
     .await
     .map_err(failed("the gateway"))?;
-    let config = page_config(settings, airbyte.source_templates(generation));
+    let has_state_table = environment.contains_key(STATE_TABLE);
+    let templates = airbyte.source_templates(generation);
+    let config = page_config(settings, has_state_table, templates);
     let demo = Demo::start(
         loopback(ports.demo),
         &project.join(DEMO_PAGE),
@@ -219,11 +227,12 @@ async fn evaluated(
     Ok(result?)
 }
 
-fn page_config(settings: &Settings, templates: Vec<Value>) -> PageConfig {
+fn page_config(settings: &Settings, idempotency_keys: bool, templates: Vec<Value>) -> PageConfig {
     PageConfig {
         api_url: local_url(settings.ports.gateway),
         issuer_url: local_url(settings.ports.issuer),
         airbyte_url: local_url(settings.ports.airbyte),
+        idempotency_keys,
         widget_script_url: settings.widget_script_url.clone(),
         widget_script_integrity: settings.widget_script_integrity.clone(),
         templates,

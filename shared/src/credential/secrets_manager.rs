@@ -15,10 +15,7 @@ use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use secrecy::SecretString;
 use tokio::time::{Instant, timeout_at};
 
-use crate::aws::{AwsConfig, SdkConnector};
-
-/// The name of this program in the user agent, for the logs of AWS.
-const APP_NAME: &str = "airbyte-embedded-functions";
+use crate::aws::{APP_NAME, AwsConfig, SdkConnector};
 
 /// The timeout of one attempt; there are up to three.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -329,6 +326,7 @@ mod tests {
             secret_access_key: "key".into(),
             session_token: None,
             secrets_manager_endpoint: endpoint.map(str::to_owned),
+            dynamodb_endpoint: None,
         };
         let recorder = Recorder {
             skew,

@@ -84,6 +84,7 @@ where
         Err(error) => Err(Problem::from(*error)),
     };
     let (response, outcome, cause) = match result {
+        Ok(response) if invocation.is_replay() => (response, Outcome::SourceReplayed, None),
         Ok(response) => (response, route.success, None),
         Err(problem) => (
             problem.to_response(&invocation.request_id),

@@ -1,9 +1,10 @@
-//! What a request contains: the verified caller, the page's origin, and the JSON body.
+//! What a request contains: the verified caller, the page's origin, the idempotency key, and the JSON body.
 //!
 //! The modules read from [`lambda_http::Request`] and know nothing of responses.
 
 pub mod body;
 pub mod caller;
+pub mod idempotency_key;
 pub mod origin;
 
 use body::BodyError;

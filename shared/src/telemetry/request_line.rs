@@ -63,6 +63,9 @@ fn to_json(
         upstream_status: upstream.status,
         upstream_ms: milliseconds(upstream.time),
         attempts: upstream.attempts,
+        lease_wait_ms: Some(invocation.lease_wait())
+            .filter(|wait| !wait.is_zero())
+            .map(milliseconds),
         duration_ms: milliseconds(invocation.elapsed()),
         cold_start: record.cold_start,
         user: invocation.user().map(|hash| format!("{hash:08x}")),
@@ -96,6 +99,8 @@ struct LogLine<'a> {
     upstream_status: Option<u16>,
     upstream_ms: f64,
     attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease_wait_ms: Option<f64>,
     duration_ms: f64,
     cold_start: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,6 +143,12 @@ fn metrics(record: &RequestRecord<'_>) -> Vec<Metric> {
             "SecretRefreshFailed",
             one(record.invocation.secret_refresh_failed()),
         ),
+        (
+            "SourcesReplayed",
+            one(record.outcome == Outcome::SourceReplayed),
+        ),
+        ("LeaseWaits", one(!record.invocation.lease_wait().is_zero())),
+        ("StateFailures", one(record.invocation.state_failed())),
         (
             "UpstreamLatency",
             was_called.then(|| Value::Milliseconds(milliseconds(upstream.time))),

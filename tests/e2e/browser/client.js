@@ -57,7 +57,9 @@ const checks = {
     await respond(201, { source_id: "s", name: "n" });
     equal(await created, { source_id: "s", name: "n", id: "s" });
     equal(url, "https://api.example.com/stage/sources");
-    equal(options.headers, { authorization: "Bearer access", "content-type": "application/json" });
+    const { "idempotency-key": key, ...headers } = options.headers;
+    equal(headers, { authorization: "Bearer access", "content-type": "application/json" });
+    equal(/^[\x21-\x7e]{1,255}$/.test(key), true, "key");
     equal(JSON.parse(options.body), {
       source_config_template_id: "template",
       connection_configuration: { count: 1 },
@@ -186,7 +188,7 @@ const checks = {
       return timeout.signal;
     };
     try {
-      const { client } = network();
+      const { client } = network({ idempotencyKeys: false });
       const { signal } = new AbortController();
       const error = rejection(client.createSource({ templateId: "t", configuration: {}, signal }));
       await settled();
@@ -226,7 +228,7 @@ const checks = {
   },
 
   async "does not retry a create without an idempotency key"() {
-    const { client, requests } = network();
+    const { client, requests } = network({ idempotencyKeys: false });
     const error = rejection(client.createSource({ templateId: "t", configuration: {}, idempotencyKey: "ignored" }));
     await settled();
     equal("idempotency-key" in requests[0].options.headers, false, "header sent");
@@ -236,7 +238,7 @@ const checks = {
 
   async "retries a create with its idempotency key"() {
     await withClock({}, async (clock) => {
-      const { client, requests } = network({ idempotencyKeys: true });
+      const { client, requests } = network();
       const created = client.createSource({ templateId: "t", configuration: {}, idempotencyKey: "intent" });
       await settled();
       await requests[0].fail();
@@ -253,7 +255,7 @@ const checks = {
   },
 
   async "gives each create its own idempotency key"() {
-    const { client, requests } = network({ idempotencyKeys: true });
+    const { client, requests } = network();
     for (let index = 0; index < 2; index += 1) client.createSource({ templateId: "t", configuration: {} });
     await settled();
     const keys = requests.map(({ options }) => options.headers["idempotency-key"]);
@@ -308,7 +310,7 @@ const checks = {
       [507, "not-known-yet", "retry", "check"],
     ];
     for (const [status, type, onMint, onCreate] of actions) {
-      const { client, requests } = network();
+      const { client, requests } = network({ idempotencyKeys: false });
       // Null: no response to a mint.
       const mint = onMint && rejection(client.mintToken());
       const create = rejection(client.createSource({ templateId: "t", configuration: {} }));

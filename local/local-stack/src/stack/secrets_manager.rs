@@ -1,13 +1,14 @@
-//! AWS's APIs, simulated by moto, with the development secret in Secrets Manager.
+//! AWS's APIs, simulated by moto, with the development secret in Secrets Manager and the state table in DynamoDB.
 
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::Full;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use template::python;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
@@ -26,10 +27,6 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Timeout of a call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// moto reads the service from the credential's scope, and verifies no signature.
-const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/secretsmanager/aws4_request, \
-                             SignedHeaders=host, Signature=0";
 
 /// A running Secrets Manager.
 pub(super) struct SecretsManager {
@@ -82,23 +79,48 @@ async fn create_secret(url: &str, organization_token: &str) -> Result<String, St
         "SecretString": secret,
         "ClientRequestToken": format!("{:032x}", fastrand::u128(..)),
     });
+    let response = call(url, "secretsmanager", "secretsmanager.CreateSecret", &body).await?;
+    serde_json::from_slice(&response)
+        .map(|created: Created| created.arn)
+        .map_err(|error| format!("CreateSecret: {error}"))
+}
+
+/// Creates the state table, with the keys of the template's.
+pub(super) async fn create_table(url: &str, name: &str) -> Result<(), String> {
+    let body = json!({
+        "TableName": name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+    });
+    call(url, "dynamodb", "DynamoDB_20120810.CreateTable", &body)
+        .await
+        .map(drop)
+}
+
+/// Calls an action of a service of moto.
+async fn call(url: &str, service: &str, target: &str, body: &Value) -> Result<Bytes, String> {
     let request = Request::post(url)
-        .header(header::AUTHORIZATION, AUTHORIZATION)
+        // moto reads the service from the credential's scope, and verifies no signature.
+        .header(
+            header::AUTHORIZATION,
+            format!(
+                "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
+            ),
+        )
         .header(header::CONTENT_TYPE, "application/x-amz-json-1.1")
-        .header("x-amz-target", "secretsmanager.CreateSecret")
+        .header("x-amz-target", target)
         .body(Full::from(body.to_string()))
         .map_err(|error| error.to_string())?;
     let response = Client::new()
         .call(request, CALL_TIMEOUT)
         .await
-        .map_err(|error| format!("CreateSecret: {error}"))?;
+        .map_err(|error| format!("{target}: {error}"))?;
     if response.status() != StatusCode::OK {
         return Err(format!(
-            "CreateSecret: moto responded with status {}",
+            "{target}: moto responded with status {}",
             response.status()
         ));
     }
-    serde_json::from_slice(response.body())
-        .map(|created: Created| created.arn)
-        .map_err(|error| format!("CreateSecret: {error}"))
+    Ok(response.into_body())
 }
