@@ -21,7 +21,7 @@ use crate::chromedriver::{Chromedriver, WHAT_TO_INSTALL};
 use crate::npm::axe;
 
 /// Timeout of everything that a test expects to appear on a page, on a busy machine.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The first three keep Chromium working as root and in containers; those after `--headless` keep it off the network.
 const ARGUMENTS: [&str; 10] = [
