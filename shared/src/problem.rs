@@ -372,6 +372,7 @@ impl From<AirbyteError> for Problem {
         let cause = error.cause();
         let upstream = |detail: &'static str| Self::new(ProblemType::UpstreamError, detail);
         let problem = match error {
+            AirbyteError::InvalidRequest => return Self::internal(cause),
             AirbyteError::Timeout | AirbyteError::ConnectTimeout => Self::new(
                 ProblemType::UpstreamTimeout,
                 "Airbyte did not respond in time. Retry.",
