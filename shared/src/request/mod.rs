@@ -30,7 +30,7 @@ impl From<FieldErrors> for RequestError {
 }
 
 impl From<UserIdError> for RequestError {
-    /// An invalid field of the body counts as that.
+    /// Converts an error in the body's `externalUserId` to a field error.
     fn from(error: UserIdError) -> Self {
         match error.field_error() {
             Some(error) => FieldErrors::from_iter([error]).into(),
