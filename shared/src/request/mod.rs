@@ -1,6 +1,6 @@
-//! What a request contains: the verified caller, the page's origin, the idempotency key, and the JSON body.
+//! The contents of a request: the verified caller, the page's origin, the idempotency key, and the JSON body.
 //!
-//! The modules read from [`lambda_http::Request`] and know nothing of responses.
+//! The modules read from [`lambda_http::Request`]. [`crate::problem`] maps their errors to responses.
 
 pub mod body;
 pub mod caller;
