@@ -36,8 +36,7 @@ const SCHEMA_ROOT: &str = "$";
 
 /// A parsed body of an error response.
 ///
-/// Airbyte's strings may repeat values that were sent. So they can only be read [redacted](Self::redact), and `Debug` omits
-/// them.
+/// Airbyte's strings may repeat values that were sent. So they can only be read redacted, and `Debug` omits them.
 #[derive(Default)]
 pub struct ErrorBody {
     /// Candidates for the message, the most specific first.
