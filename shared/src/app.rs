@@ -1,4 +1,4 @@
-//! What `main` composes: configuration and clients, initialized in Lambda's init phase.
+//! The initialization of a function in Lambda's init phase: logging, configuration and clients.
 
 use std::error::Error;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub struct App {
     pub config: Config,
     /// The client for Airbyte.
     pub airbyte: Airbyte,
-    /// The source of user-scoped tokens.
+    /// Mints user-scoped tokens.
     pub minter: Minter,
     /// The state table, if there is one.
     pub state_table: Option<StateTable>,
@@ -56,7 +56,7 @@ impl App {
             config.organization_id,
             config.airbyte_api.clone(),
         );
-        // A separate client, because the connection that is being opened leads to Airbyte.
+        // A separate client, because the first client's next connection is the one that is being opened to Airbyte.
         let http = SdkConnector(http_client::build(None)?);
         let secrets = SecretsManager::new(&config.aws, config.secret_id.clone(), http.clone());
         let credentials = CredentialStore::new(secrets, airbyte.clone(), config.secret_ttl);

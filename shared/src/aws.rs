@@ -1,4 +1,4 @@
-//! What every AWS SDK client here needs: region and credentials from Lambda's environment, and the one HTTP client.
+//! Region, credentials and HTTP connector for the clients of the AWS SDK.
 
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::http::{
@@ -49,7 +49,7 @@ impl AwsConfig {
     }
 }
 
-/// The client as the AWS SDK wants it, so that one TLS stack serves everything.
+/// An adapter from [`reqwest::Client`] to the AWS SDK's HTTP client, so that there is only one TLS stack.
 #[derive(Debug, Clone)]
 pub struct SdkConnector(pub reqwest::Client);
 
@@ -100,7 +100,7 @@ fn to_reqwest(request: HttpRequest) -> Result<reqwest::Request, ConnectorError> 
 }
 
 fn connector_error(error: reqwest::Error) -> ConnectorError {
-    // The URL adds nothing to the log.
+    // Without the URL, because it adds no information to the log.
     let error = error.without_url();
     if error.is_timeout() {
         ConnectorError::timeout(error.into())

@@ -140,7 +140,7 @@ struct Reader<F> {
 }
 
 impl<F: Fn(&str) -> Option<String>> Reader<F> {
-    /// Returns the configuration that `build` makes of the values, or all errors.
+    /// Returns the configuration that `build` creates, or all errors.
     fn finish<T>(self, build: impl FnOnce() -> Option<T>) -> Result<T, ConfigError> {
         match build() {
             Some(config) if self.errors.is_empty() => Ok(config),

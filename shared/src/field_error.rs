@@ -1,4 +1,4 @@
-//! Field errors: what is invalid in a JSON body, each with a JSON pointer.
+//! Field errors: the invalid fields of a JSON body, each with a JSON pointer.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,8 @@ use serde::Serialize;
 /// The maximum number of field errors in a response, because a hostile body must not produce a huge response.
 pub const MAX_FIELD_ERRORS: usize = 50;
 
-/// The maximum length of one key in a JSON pointer, in characters. Keys are the caller's input, sent back.
+/// The maximum length of one key in a JSON pointer, in characters. It bounds the part of the response that repeats the
+/// caller's input.
 const MAX_KEY_CHARS: usize = 100;
 
 /// One invalid field of a request body.
@@ -65,7 +66,7 @@ impl FieldErrors {
         self.errors.is_empty()
     }
 
-    /// Whether there were more than [`MAX_FIELD_ERRORS`]. Looking for more has no effect then.
+    /// Whether there were more than [`MAX_FIELD_ERRORS`]. If so, further errors are dropped.
     #[must_use]
     pub fn is_truncated(&self) -> bool {
         self.is_truncated
@@ -83,7 +84,7 @@ impl FieldErrors {
         self.is_truncated |= other.is_truncated;
     }
 
-    /// Replaces each error by what `edit` makes of it.
+    /// Replaces each error by the result of `edit`.
     #[must_use]
     pub fn map(self, edit: impl FnMut(FieldError) -> FieldError) -> Self {
         Self {

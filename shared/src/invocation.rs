@@ -1,4 +1,4 @@
-//! One invocation of a function: its deadline, and what happened upstream.
+//! One invocation of a function: its identifiers, its deadline, and the records for its log line.
 
 use std::cell::Cell;
 use std::time::{Duration, SystemTime};
@@ -13,10 +13,10 @@ pub const RESPONSE_RESERVE: Duration = Duration::from_millis(500);
 /// A deadline further in the past than this is treated as missing.
 const NO_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The timeout of an invocation without a deadline: that of the template.
+/// The timeout of an invocation without a deadline, equal to the timeout in the template.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(28);
 
-/// One invocation's identifiers, deadline, and what happened upstream on its behalf.
+/// The identifiers and the deadline of one invocation, and the records for its log line.
 ///
 /// The counters are plain cells: an invocation is handled by one task on one thread.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! JSON (RFC 8259) as a sequence of lexemes, verbatim.
 //!
-//! For what a parsed value has lost: duplicate keys, the digits of a number, unpaired surrogates, and whether it was an
-//! object ([`parse_object`]).
+//! The lexemes preserve what a parsed value does not: duplicate keys, the digits of numbers, and unpaired surrogates.
+//! [`parse_object`] parses an object, but not an array, into a struct.
 
 use std::borrow::Cow;
 
@@ -56,7 +56,7 @@ pub fn parse_object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
         .flatten()
 }
 
-/// An iterator over what is certainly JSON, which [`RawValue`] guarantees.
+/// An iterator over the lexemes of valid JSON. [`RawValue`] guarantees that it is valid.
 struct Lexemes<'a> {
     rest: &'a str,
 }

@@ -1,18 +1,18 @@
-//! What both functions share: the caller, the organization's credential, and the client for Airbyte.
+//! The code that both functions use.
 //!
-//! The modules form levels. A file imports from its own level or a lower one, and no imports form a circle;
-//! `tests/levels.rs` holds both.
+//! The modules form levels. A file imports from its own level or a lower one, and imports form no cycles;
+//! `tests/levels.rs` enforces both rules.
 //!
 //! | level | modules | contents |
 //! | --- | --- | --- |
-//! | 0 | [`field_error`], [`outcome`], [`json`], [`invocation`], [`http_client`] | what every module may use |
-//! | 1 | [`aws`], [`request`] | AWS SDK plumbing; the caller, the origin and the body of a request |
-//! | 2 | [`config`], [`airbyte`] | the environment's variables; the client for Airbyte, its tokens and its errors |
+//! | 0 | [`field_error`], [`outcome`], [`json`], [`invocation`], [`http_client`] | field errors, outcomes, JSON, deadlines, HTTP |
+//! | 1 | [`aws`], [`request`] | setup of AWS SDK clients; the caller, the origin and the body of a request |
+//! | 2 | [`config`], [`airbyte`] | environment variables; the client for Airbyte, its tokens and its errors |
 //! | 3 | [`credential`], [`state`] | the organization's credential; the state table: workspace lease, idempotency record |
-//! | 4 | [`mint`] | a user-scoped token, from all of these |
+//! | 4 | [`mint`] | the calls with the organization's credential |
 //! | 5 | [`problem`], [`telemetry`] | errors as HTTP responses; log line and metrics |
-//! | 6 | [`lambda`] | events in, responses out, panics |
-//! | 7 | [`app`] | what `main` composes |
+//! | 6 | [`lambda`] | the Lambda runtime: events, responses, panics |
+//! | 7 | [`app`] | initialization of a function |
 
 pub mod airbyte;
 pub mod app;

@@ -1,4 +1,5 @@
-//! The calls with the organization's credential: mints of user-scoped tokens, and creates where Airbyte requires it.
+//! The calls with the organization's credential: mints of user-scoped tokens, and creates of sources if
+//! `AIRBYTE_SOURCES_BEARER` is `organization`.
 
 use crate::airbyte::token::{DecodeError, OpaqueToken, UnverifiedToken};
 use crate::airbyte::{Airbyte, AirbyteError, NewSource};

@@ -14,7 +14,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The name in logs: what was done, or the problem's type.
+    /// The name in logs: the success, or the problem's type.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

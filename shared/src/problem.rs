@@ -1,4 +1,4 @@
-//! The single place where errors become HTTP responses: problem details (RFC 9457).
+//! Problem details (RFC 9457), and the conversion of the errors of this crate to them.
 //!
 //! A `detail` states what failed and what to do next. It never contains a token, a secret, a value of a connection
 //! configuration, or text of an upstream response that was not recognized. The `cause` is for the log alone.
@@ -23,7 +23,7 @@ use crate::request::idempotency_key::IdempotencyKeyError;
 use crate::request::origin::OriginNotAllowed;
 use crate::state::idempotency::IdempotencyError;
 
-/// `Retry-After` where Airbyte rate limits without one.
+/// The value of `Retry-After` if Airbyte's 429 has none.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// `Retry-After` where another request creates the source. Airbyte checks a connection before it responds.
@@ -304,7 +304,7 @@ impl From<MintError> for Problem {
     fn from(error: MintError) -> Self {
         let cause = error.cause();
         let problem = match error {
-            // The credential store has found that it is not about the credential.
+            // The credential store returns a 403 only if it is not about the credential.
             MintError::Airbyte(AirbyteError::Status(response))
                 if response.status == 403 && response.is_airbytes() =>
             {
@@ -366,12 +366,14 @@ impl From<IdempotencyError> for Problem {
     }
 }
 
-/// For idempotent calls. A failed create also says whether the source may have been created: create-source does that.
+/// For mints and exchanges. create-source converts the error of a create, because its `detail` must state whether the source
+/// may have been created.
 impl From<AirbyteError> for Problem {
     fn from(error: AirbyteError) -> Self {
         let cause = error.cause();
         let upstream = |detail: &'static str| Self::new(ProblemType::UpstreamError, detail);
         let problem = match error {
+            AirbyteError::InvalidRequest => return Self::internal(cause),
             AirbyteError::Timeout | AirbyteError::ConnectTimeout => Self::new(
                 ProblemType::UpstreamTimeout,
                 "Airbyte did not respond in time. Retry.",

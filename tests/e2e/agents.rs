@@ -396,6 +396,29 @@ async fn organization_bearer_survives_rotation() {
     assert_eq!(env.airbyte.sources().len(), 1);
 }
 
+/// The token would end its header line, so no request with it can be sent.
+#[tokio::test]
+async fn reports_invalid_application_token_without_creating() {
+    let secret = Secret::application("dev-client-secret").await;
+    let env = env_with_organization_bearer(secret).await;
+    let token = token::mint(&env.airbyte, "alice").await;
+    let body = json!({ "access_token": "two\r\nlines", "expires_in": 900 });
+    env.respond(
+        Route::ApplicationToken,
+        CannedResponse::new(200).json(&body),
+    );
+    let function = start_with_organization_bearer(&env).await;
+
+    let response = function.invoke(Event::create().field("token", token)).await;
+
+    let problem = response.expect_problem(502, "upstream-error");
+    assert_eq!(
+        problem.detail,
+        "Airbyte returned an invalid response. Retry later."
+    );
+    assert!(env.requests(Route::Sources).is_empty());
+}
+
 #[tokio::test]
 async fn rejected_organization_bearer_is_credential_rejected() {
     let secrets = [

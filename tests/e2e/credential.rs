@@ -25,6 +25,7 @@ e2e::test_each_generation!(
     replaces_token_that_expires_during_call,
     keeps_acceptance_when_token_expires_during_call,
     uses_cached_token_while_exchange_is_forbidden,
+    uses_old_token_while_exchange_of_new_application_fails,
     denied_user_harms_no_other_user,
 );
 
@@ -674,6 +675,30 @@ async fn uses_cached_token_while_exchange_is_forbidden(generation: Generation) {
 
     env.airbyte.clear_faults();
     mint(&function).await;
+}
+
+/// The secret is rotated in Secrets Manager, but the old application's token is still valid.
+async fn uses_old_token_while_exchange_of_new_application_fails(generation: Generation) {
+    let env = TestEnv::with_application().await.generation(generation);
+    let config = env.config().with("SECRET_TTL_SECONDS", "1");
+    let function = Function::start(Binary::MintToken, &config).await;
+    mint(&function).await;
+    env.airbyte
+        .set_applications(vec![application("new-secret")]);
+    env.respond(Route::ApplicationToken, CannedResponse::new(503));
+    let new_secret = Secret::application_value("new-secret");
+    env.secret.put(&new_secret).await;
+
+    mint_until_exchanges(&env, &function, 2).await;
+    mint(&function).await;
+
+    env.airbyte.revoke_application_tokens();
+    let response = function.invoke(Event::mint()).await;
+    response.expect_problem(502, "upstream-error");
+    env.airbyte.clear_faults();
+    mint(&function).await;
+    let last = env.requests(Route::ApplicationToken).pop().unwrap();
+    assert_eq!(last.status, Some(200));
 }
 
 /// One denied user calls five times as often as each of 20 others, who must not notice. `make load` has the long form.

@@ -20,11 +20,11 @@ pub const MAX_DEPTH: usize = 64;
 /// Replaces a key that is not valid Unicode in JSON pointers.
 const REPLACEMENT: &str = "\u{fffd}";
 
-/// Returns all field errors of a configuration, with pointers that start with `key`. What is nested too deeply is not
-/// validated.
+/// Returns all field errors of a configuration, with pointers that start with `key`. Validation stops at the first value that is
+/// nested too deeply.
 ///
-/// Takes time and memory in proportion to the length. serde alone would stop at the first string or number that it cannot
-/// represent, and not report the others.
+/// Takes time and memory in proportion to the length. It does not use serde, which stops at the first string or number that it
+/// cannot represent.
 #[must_use]
 pub fn validate(configuration: &RawValue, key: &str) -> FieldErrors {
     let mut validator = Validator {

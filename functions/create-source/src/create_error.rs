@@ -1,4 +1,5 @@
-//! Errors of a create. Each says whether the source may have been created.
+//! Errors of a create, and the problems that they become. The `detail` of a problem states whether the source may have been
+//! created.
 
 use shared::airbyte::AirbyteError;
 use shared::airbyte::rejection::Rejection;
@@ -9,7 +10,7 @@ use shared::problem::Problem;
 /// The advice after a create with an unknown outcome.
 const CHECK_FIRST: &str = "The source may have been created. Check before retrying.";
 
-/// A source that was not created, or not certainly.
+/// An error of a create. After some errors the source [may have been created](Self::may_have_created).
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// The request's workspace is not the token's. Nothing was sent.
@@ -18,7 +19,7 @@ pub enum CreateError {
     /// The caller's token has expired, or Airbyte rejects it. Nothing was created.
     #[error("token expired")]
     TokenExpired,
-    /// The call failed.
+    /// The call that creates the source failed.
     #[error("failed to create")]
     Airbyte(#[source] AirbyteError),
     /// There is no token for the user, or no usable organization credential. Nothing was created.
@@ -26,6 +27,8 @@ pub enum CreateError {
     Credential(#[source] MintError),
 }
 
+/// For the errors of [`Minter::create_source`](shared::mint::Minter::create_source), where [`MintError::Airbyte`] is the error of
+/// the create. An error of a mint is [`CreateError::Credential`] as a whole.
 impl From<MintError> for CreateError {
     fn from(error: MintError) -> Self {
         match error {
@@ -51,9 +54,10 @@ impl CreateError {
         match self {
             Self::WorkspaceMismatch | Self::TokenExpired | Self::Credential(_) => false,
             Self::Airbyte(error) => match error {
-                AirbyteError::Connect(_) | AirbyteError::Tls(_) | AirbyteError::ConnectTimeout => {
-                    false
-                }
+                AirbyteError::InvalidRequest
+                | AirbyteError::Connect(_)
+                | AirbyteError::Tls(_)
+                | AirbyteError::ConnectTimeout => false,
                 AirbyteError::ConnectionLost(_)
                 | AirbyteError::Timeout
                 | AirbyteError::InvalidResponse => true,
@@ -88,6 +92,7 @@ impl From<CreateError> for Problem {
 fn failed(error: AirbyteError) -> Problem {
     let upstream = |detail: String| Problem::new(ProblemType::UpstreamError, detail);
     match error {
+        AirbyteError::InvalidRequest => error.into(),
         AirbyteError::Timeout => Problem::new(
             ProblemType::UpstreamTimeout,
             format!("Airbyte did not respond in time. {CHECK_FIRST}"),
@@ -114,7 +119,7 @@ fn failed(error: AirbyteError) -> Problem {
                 ProblemType::Forbidden,
                 "Airbyte does not allow this user to create this source. Check the template and the workspace.",
             ),
-            // Of a proxy or a firewall.
+            // A 403 from a proxy or a firewall.
             403 => upstream("Airbyte returned status 403. The source was not created. Retry later.".to_owned()),
             429 => Problem::rate_limited(response.retry_after),
             // The outcome is unknown after a 408 or a redirect, too.
@@ -149,13 +154,14 @@ mod tests {
             (CreateError::WorkspaceMismatch, false),
             (CreateError::TokenExpired, false),
             (CreateError::Credential(LeaseTimeout.into()), false),
-            // Of a mint.
+            // The error of a mint, not of the create.
             (CreateError::Credential(MintError::Airbyte(lost())), false),
             (
                 CreateError::Airbyte(AirbyteError::Connect("x".into())),
                 false,
             ),
             (CreateError::Airbyte(AirbyteError::ConnectTimeout), false),
+            (CreateError::Airbyte(AirbyteError::InvalidRequest), false),
             (CreateError::Airbyte(lost()), true),
             (CreateError::Airbyte(AirbyteError::Timeout), true),
             (CreateError::Airbyte(AirbyteError::InvalidResponse), true),

@@ -16,7 +16,7 @@ use crate::Created;
 use crate::create_error::CreateError;
 use crate::request::SourceRequest;
 
-/// The header of a response that an earlier request with the same key has caused.
+/// The header that marks a replay: the response to an earlier request with the same key.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// The maximum length of a source's ID that is recorded. Airbyte's are UUIDs.
@@ -45,14 +45,14 @@ impl Idempotency {
         };
         match &self.0 {
             Some(records) => Ok(Some(Key { records, key })),
-            // Rejected, because the caller relies on a protection that is not there.
+            // Rejected, because without a table nothing prevents a second source.
             None => Err(IdempotencyKeyError::Unsupported),
         }
     }
 }
 
 impl Key<'_> {
-    /// Creates the source, unless an earlier request with this key has or may have.
+    /// Creates the source, unless an earlier request with this key has created it, or may have created it.
     pub(crate) async fn create_once(
         self,
         request: &SourceRequest<'_>,
@@ -93,7 +93,7 @@ impl Key<'_> {
     }
 }
 
-/// Returns what is recorded of Airbyte's response.
+/// Returns the IDs to record; `None` if Airbyte's response has no valid ID.
 fn created_source(created: &Created) -> Option<CreatedSource> {
     #[derive(Deserialize)]
     struct Source {

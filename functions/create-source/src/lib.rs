@@ -1,6 +1,6 @@
 //! `POST /sources`: a source in the caller's Airbyte workspace, from a template and a connection configuration.
 //!
-//! The caller sends a token from `POST /token`, or none: then a token is minted for them, and cached for their next call. With an
+//! If the caller sends no token from `POST /token`, the function mints one for them and caches it for their next request. With an
 //! `Idempotency-Key`, a repeated request creates nothing and returns the source of the first one.
 
 pub mod configuration;
@@ -38,7 +38,7 @@ pub const ROUTE: Route = Route {
 /// The maximum size of a body.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// What the function keeps for as long as its process lives.
+/// The state of the process: clients, and cached tokens.
 #[derive(Debug)]
 pub struct State {
     app: App,
@@ -68,7 +68,7 @@ pub async fn handle(
     let token = request.token.as_ref();
     let unverified = token.map(OpaqueToken::decode_unverified).transpose()?;
     if let Some(unverified) = &unverified {
-        // It may be another user's: Airbyte verifies the signature, and nothing says whose it is.
+        // The workspace is logged, because the token may be another user's, and its user is not known here.
         invocation.record_supplied_token(unverified.workspace_id);
     }
 
@@ -126,7 +126,7 @@ impl State {
             })
     }
 
-    /// Creates with the user's cached token, else with a new one. If Airbyte rejects the cached token, the create is
+    /// Creates a source with the user's cached token, or else with a new one. If Airbyte rejects the cached token, the create is
     /// retried with a new one, because a create with a rejected token is not processed.
     async fn create_with_own_token(
         &self,

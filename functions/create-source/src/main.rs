@@ -1,4 +1,4 @@
-//! The `create-source` function's process. See the library for what it does.
+//! The `create-source` function. The library crate has the handler.
 
 use std::process::ExitCode;
 

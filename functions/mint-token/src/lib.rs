@@ -53,7 +53,7 @@ pub async fn handle(
 struct TokenRequest {
     /// The user that the token is for.
     user: ExternalUserId,
-    /// The origin to bind the token to where there is no `Origin` header.
+    /// The origin to bind the token to, if the request has no `Origin` header.
     allowed_origin: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The `mint-token` function's process. See the library for what it does.
+//! The `mint-token` function. The library crate has the handler.
 
 use std::process::ExitCode;
 

@@ -28,7 +28,7 @@ pub(super) const FIELDS: &[(&str, &str)] = &[
     ("workspace_name", "externalUserId"),
     ("source_template_id", "source_config_template_id"),
     ("replication_config", "connection_configuration"),
-    // The name that Airbyte's server has for it, whose errors may be passed on.
+    // The name of `replication_config` in Airbyte's server, whose errors the Agent API may pass on.
     ("connection_configuration", "connection_configuration"),
     ("credentials", "credentials"),
     ("environment", "environment"),
@@ -38,17 +38,17 @@ pub(super) const FIELDS: &[(&str, &str)] = &[
 /// The settings of this generation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Agents {
-    /// The token that creates carry.
+    /// The token with which creates are authorized.
     pub sources_bearer: SourcesBearer,
     /// The region of a workspace that a mint creates.
     pub region_id: Option<Uuid>,
-    /// The source templates that a token's user sees.
+    /// The source templates that the user of a token sees.
     pub source_template_tags: TemplateTags,
-    /// The connection templates that a token's user sees.
+    /// The connection templates that apply to the sources of a token's user.
     pub connection_template_tags: TemplateTags,
 }
 
-/// The token that creates carry.
+/// The token with which creates are authorized.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SourcesBearer {
     /// The user's scoped token.

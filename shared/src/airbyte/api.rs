@@ -1,4 +1,7 @@
-//! The generation of the API. Nothing outside of this file depends on which it is.
+//! The two generations of Airbyte's API behind one type, [`Api`].
+//!
+//! Each method returns a path, a header, a body or a setting of the generation. Calls, retries and errors do not depend on
+//! the generation. Outside of this module, only the configuration and `deploy-check` do.
 
 use secrecy::SecretString;
 use serde_json::Result;
@@ -15,10 +18,10 @@ use crate::request::origin::Origin;
 /// A generation of Airbyte's API, with its settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Api {
-    /// The generation of the "Authentication & Token Management" page.
+    /// The generation that Airbyte documented in 2025, on its page "Authentication & Token Management".
     #[default]
     Embedded,
-    /// The generation that Airbyte documents in 2026.
+    /// The generation that Airbyte documents in 2026, as "Agent API".
     Agents(Agents),
 }
 
@@ -40,7 +43,7 @@ impl Api {
         }
     }
 
-    /// The path of the list of source templates, if Airbyte documents one. The functions do not call it.
+    /// The path of the list of source templates; `None` if Airbyte documents no such endpoint. The functions do not call it.
     #[must_use]
     pub fn source_templates_path(&self) -> Option<&'static str> {
         match self {
@@ -49,7 +52,7 @@ impl Api {
         }
     }
 
-    /// The header with the organization's ID, if calls carry one.
+    /// The name of the header for the organization's ID; `None` if the generation has no such header.
     #[must_use]
     pub fn organization_header(&self) -> Option<&'static str> {
         match self {
@@ -92,7 +95,7 @@ impl Api {
         }
     }
 
-    /// The token that creates carry.
+    /// The token with which creates are authorized.
     #[must_use]
     pub fn sources_bearer(&self) -> SourcesBearer {
         match self {
@@ -101,8 +104,8 @@ impl Api {
         }
     }
 
-    /// Returns what the error response of a create may show to the caller: fields by their names in `POST /sources`, and
-    /// no string that contains what was sent.
+    /// Returns the part of a create's error response that may be shown to the caller. Fields have their names in
+    /// `POST /sources`. Strings that contain a value that was sent are withheld.
     #[must_use]
     pub fn rejection(
         &self,

@@ -1,4 +1,4 @@
-//! The client for Airbyte's API: its calls, each bounded by the invocation's deadline.
+//! The client for Airbyte's API. Every call ends by the invocation's deadline.
 
 use std::time::{Duration, SystemTime};
 
@@ -24,10 +24,10 @@ use crate::json;
 use crate::request::caller::ExternalUserId;
 use crate::request::origin::Origin;
 
-/// The path of the exchange of an application's ID and secret, the same in each generation of the API.
+/// The path of the exchange of an application's ID and secret, equal in all generations of the API.
 const EXCHANGE_PATH: &str = "/api/v1/account/applications/token";
 
-/// A client for one organization in one Airbyte API.
+/// A client for one organization and one generation of Airbyte's API.
 #[derive(Debug, Clone)]
 pub struct Airbyte {
     http: reqwest::Client,
@@ -40,13 +40,13 @@ pub struct Airbyte {
     create_url: Url,
 }
 
-/// An organization token that an application's ID and secret were exchanged for.
+/// An organization token, issued in exchange for an application's ID and secret.
 #[derive(Debug)]
 pub struct ApplicationToken {
     /// The token.
     pub token: SecretString,
-    /// The lifetime according to the response. The JWT's own `exp` is more reliable: 900 s has been seen beside an `exp`
-    /// after 180 s.
+    /// The lifetime according to the response. The claim `exp` of the token is more reliable: Airbyte has returned 900 s for a
+    /// token that expired after 180 s.
     pub expires_in: Option<Duration>,
 }
 
@@ -68,7 +68,7 @@ struct MintResponse {
     token: String,
 }
 
-/// Returns the URL of a path below the API's base URL, whose own path is kept.
+/// Returns the URL of an endpoint: `path` is appended to the path of the base URL.
 #[must_use]
 pub fn endpoint(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
@@ -100,7 +100,7 @@ impl Airbyte {
         }
     }
 
-    /// The API that is called.
+    /// The generation of the API, with its settings.
     #[must_use]
     pub fn api(&self) -> &Api {
         &self.api
@@ -121,8 +121,9 @@ impl Airbyte {
         let response = self
             .call(&self.exchange_url, None, body, policy, invocation)
             .await?;
-        let response: ExchangeResponse =
-            json::parse_object(&response).ok_or(AirbyteError::InvalidResponse)?;
+        let response: ExchangeResponse = json::parse_object(&response)
+            .filter(|response: &ExchangeResponse| is_header_value(&response.access_token))
+            .ok_or(AirbyteError::InvalidResponse)?;
         Ok(ApplicationToken {
             token: SecretString::from(response.access_token),
             expires_in: response
@@ -164,7 +165,7 @@ impl Airbyte {
         let response = self
             .call(&self.create_url, Some(bearer), body, policy, invocation)
             .await
-            .map_err(|error| self.show_rejection(error, source, bearer))?;
+            .map_err(|error| self.with_rejection(error, source, bearer))?;
         let response =
             String::from_utf8(response.into()).map_err(|_| AirbyteError::InvalidResponse)?;
         match serde_json::from_str::<&RawValue>(&response) {
@@ -173,8 +174,8 @@ impl Airbyte {
         }
     }
 
-    /// Adds what may be shown of the error response of a create.
-    fn show_rejection(
+    /// Sets the [`rejection`](ErrorResponse::rejection) of a create's error response.
+    fn with_rejection(
         &self,
         error: AirbyteError,
         source: &NewSource<'_>,
@@ -189,7 +190,7 @@ impl Airbyte {
         }
     }
 
-    /// Sends a request, and retries it where the policy and the deadline allow.
+    /// Sends a request, and retries it if the policy and the deadline allow.
     async fn call(
         &self,
         url: &Url,
@@ -198,8 +199,8 @@ impl Airbyte {
         policy: RetryPolicy,
         invocation: &Invocation,
     ) -> Result<Bytes, AirbyteError> {
-        let body = Bytes::from(body.map_err(|_| AirbyteError::InvalidResponse)?);
-        let headers = self.headers(bearer).ok_or(AirbyteError::InvalidResponse)?;
+        let body = Bytes::from(body.map_err(|_| AirbyteError::InvalidRequest)?);
+        let headers = self.headers(bearer).ok_or(AirbyteError::InvalidRequest)?;
         let mut attempts = Attempts::new(policy);
         loop {
             let error = match self.send(url, &headers, &body, invocation).await {
@@ -268,9 +269,14 @@ impl Airbyte {
     }
 }
 
+/// Whether a token can be sent in a header.
+fn is_header_value(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// Logs an error that the operator can fix.
 fn log(error: &AirbyteError, path: &str) {
-    /// What a create may not find although the endpoint exists.
+    /// Words of a 404 that is about a resource in the request: the endpoint exists.
     const RESOURCES: [&str; 4] = ["template", "workspace", "connector", "source"];
     match error {
         AirbyteError::Tls(error) => warn!(%error, "TLS handshake with Airbyte failed"),

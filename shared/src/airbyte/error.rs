@@ -12,6 +12,9 @@ type Source = Box<dyn Error + Send + Sync>;
 /// An error returned by [`Airbyte`](super::Airbyte).
 #[derive(Debug, thiserror::Error)]
 pub enum AirbyteError {
+    /// The request could not be built, which is a bug. Nothing was sent.
+    #[error("invalid request")]
+    InvalidRequest,
     /// No connection could be opened. Nothing was sent.
     #[error("could not connect")]
     Connect(#[source] Source),
@@ -40,16 +43,16 @@ pub enum AirbyteError {
 pub struct ErrorResponse {
     /// The HTTP status.
     pub status: u16,
-    /// How long Airbyte asks to wait (RFC 9110, section 10.2.3).
+    /// The wait that `Retry-After` asks for (RFC 9110, section 10.2.3).
     pub retry_after: Option<Duration>,
-    /// What may be shown to the caller. Only a failed create has any.
+    /// What may be shown to the caller; empty unless the call was a create.
     pub rejection: Rejection,
     /// The body.
     pub(super) body: ErrorBody,
 }
 
 impl ErrorResponse {
-    /// Creates a response whose body is not shown yet.
+    /// Creates a response with an empty [`rejection`](Self::rejection).
     pub(super) fn new(status: u16, retry_after: Option<Duration>, body: ErrorBody) -> Self {
         Self {
             status,
@@ -59,7 +62,8 @@ impl ErrorResponse {
         }
     }
 
-    /// Whether the body has one of the shapes of Airbyte's errors. If not, the response may be of a proxy or a firewall.
+    /// Whether the body has one of the known shapes of Airbyte's errors. If not, the response may come from a proxy or a
+    /// firewall.
     #[must_use]
     pub fn is_airbytes(&self) -> bool {
         !self.body.is_empty()
@@ -71,6 +75,7 @@ impl AirbyteError {
     #[must_use]
     pub fn cause(&self) -> &'static str {
         match self {
+            Self::InvalidRequest => "invalid_request",
             Self::Connect(_) => "connect",
             Self::Tls(_) => "tls",
             Self::ConnectTimeout => "connect_timeout",
@@ -90,8 +95,8 @@ impl AirbyteError {
         }
     }
 
-    /// Whether the exchange of an application's ID and secret failed because Airbyte does not accept them: with 401, 403, or
-    /// a 400 that says so (`Invalid client id or token`).
+    /// Whether this error of an exchange means that Airbyte rejects the application's ID or secret: 401, 403, or a 400 that
+    /// mentions the client (`Invalid client id or token`).
     #[must_use]
     pub fn rejects_client(&self) -> bool {
         match self {
@@ -104,7 +109,7 @@ impl AirbyteError {
         }
     }
 
-    /// How long an error response asks to wait.
+    /// The wait that the error response asks for.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status(response) => response.retry_after,
@@ -126,7 +131,7 @@ impl AirbyteError {
     }
 }
 
-/// Returns the TLS error among the sources. A connection that is lost during the handshake has none.
+/// Returns the TLS error among the sources; `None` also for a connection that was lost during the handshake.
 fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut source = error.source();
     while let Some(error) = source {

@@ -3,16 +3,16 @@
 //! | file | contents |
 //! | --- | --- |
 //! | `client` | the calls |
-//! | `api` | the generation of the API; nothing else depends on which it is |
-//! | `embedded`, `agents` | paths, bodies and names of one generation each |
+//! | `api` | the generations of the API behind one type |
+//! | `embedded`, `agents` | one generation each: paths, bodies and field names |
 //! | `source` | a source to create |
 //! | `error` | failed calls |
-//! | `retry` | which failed calls are retried, and when |
+//! | `retry` | the retry policy |
 //! | [`rejection`] | the body of an error response |
 //! | `redaction` | removal of what was sent from the strings of an error response |
 //! | [`token`] | the opaque token, and the scoped token inside it |
 //!
-//! What a failed call means for a caller is decided in [`crate::problem`] and in the functions.
+//! [`crate::problem`] and the functions map a failed call to the caller's response.
 
 mod agents;
 mod api;

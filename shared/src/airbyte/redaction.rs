@@ -1,4 +1,4 @@
-//! Redaction: no string of Airbyte's is shown that contains what was sent.
+//! Redaction: strings of Airbyte's error responses that contain a value that was sent are withheld from the caller.
 //!
 //! A string is withheld if it shares six letters or digits in a row with a value that was sent, or contains a shorter value
 //! as a word. Case and everything but letters and digits are ignored, and both sides are compared in every form that
@@ -21,7 +21,7 @@ use crate::json::{self, Lexeme};
 /// The length of the fragments that are compared, in letters and digits.
 const FRAGMENT_LEN: usize = 6;
 
-/// The maximum length of what was sent, in bytes. Comparing more would take longer than creating the source.
+/// The maximum total length of the values, in bytes. Comparing more would take longer than creating the source.
 const MAX_SENT_BYTES: usize = 64 * 1024;
 
 /// The maximum number of fragments, because a hostile configuration may decode to many forms.
@@ -33,16 +33,17 @@ const MAX_DECODINGS: usize = 32;
 /// The maximum length of a string that is shown, in characters.
 pub(super) const MAX_MESSAGE_CHARS: usize = 300;
 
-/// How much of a longer string is compared, in characters: a character that is shown may be encoded.
+/// The number of characters of a string that are compared. It exceeds [`MAX_MESSAGE_CHARS`], because an escape sequence may
+/// begin among the characters that are shown and end after them.
 const MAX_COMPARED_CHARS: usize = MAX_MESSAGE_CHARS + 64;
 
-/// The values that were sent for one source, in a form to compare strings with.
+/// An index of the values that were sent for one source, with which strings are compared.
 ///
-/// Takes time and memory proportional to what was sent.
+/// Building it takes time and memory proportional to the length of the values.
 pub(super) struct SentValues {
     keys: HashSet<String>,
     fragments: HashSet<Fragment>,
-    /// Whether all values are in `fragments`.
+    /// Whether all values are in `fragments`. If not, every string is withheld.
     is_complete: bool,
 }
 
@@ -90,7 +91,7 @@ impl SentValues {
                 }
                 Lexeme::Number(number) => {
                     self.add(number);
-                    // As programs print it.
+                    // Airbyte may print the number in another notation.
                     if let Ok(number) = serde_json::from_str::<Number>(number) {
                         self.add(&number.to_string());
                     }
@@ -107,7 +108,7 @@ impl SentValues {
         };
         for decoded in &decodings {
             for (index, letters) in forms(decoded).enumerate() {
-                // Of a short value, the ASCII characters alone would be in many strings.
+                // Only the full form of a short value, because its ASCII characters alone occur in many strings.
                 let is_short = letters.len() < FRAGMENT_LEN;
                 if is_short && index == 0 && !letters.is_empty() {
                     self.fragments.insert(Fragment::of(&letters));
@@ -150,7 +151,8 @@ impl SentValues {
         false
     }
 
-    /// Returns the beginning of a string; `None` if it contains what was sent, or nothing else.
+    /// Returns the first [`MAX_MESSAGE_CHARS`] characters of a string; `None` if the string contains a value that was sent, or
+    /// is empty without the input that pydantic quotes.
     pub(super) fn redact(&self, text: &str) -> Option<String> {
         let text = without_input(text);
         let compared: String = text.chars().take(MAX_COMPARED_CHARS).collect();
@@ -188,8 +190,8 @@ fn without_input(text: &str) -> &str {
         .trim()
 }
 
-/// Returns a string's letters and digits, and those of its ASCII characters alone: the others may have been lost in an
-/// encoding that is not decoded, such as a named HTML entity.
+/// Returns the letters and digits of a string, and if it is not ASCII, also those of its ASCII characters alone. Airbyte's
+/// string may have the other characters in an encoding that is not decoded, such as a named HTML entity.
 fn forms(text: &str) -> impl Iterator<Item = Vec<Letter>> {
     let ascii = (!text.is_ascii()).then(|| letters(text.chars().filter(char::is_ascii)));
     [letters(text.chars())].into_iter().chain(ascii)
@@ -220,11 +222,11 @@ enum Decoded {
     Char(char),
     /// A byte of UTF-8 or of Latin-1.
     Byte(u8),
-    /// A character by its name, which is not looked up.
+    /// A character given by its name. Names are not resolved.
     Unknown,
 }
 
-/// Parses the escape sequence at the beginning of a string: its length and what it stands for.
+/// Parses the escape sequence at the beginning of a string. Returns its length in bytes and the decoded character.
 type ParseSequence = fn(&str) -> Option<(usize, Decoded)>;
 
 /// The encodings, each with the character that all of its escape sequences start with.
@@ -262,7 +264,7 @@ fn decodings(text: &str) -> Option<Vec<Cow<'_, str>>> {
     Some(found)
 }
 
-/// Removes the characters that may be invisible inside an escape sequence.
+/// Removes characters that may be invisible, because they could interrupt an escape sequence. Whitespace becomes a space.
 fn without_format_characters(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
@@ -275,7 +277,8 @@ fn without_format_characters(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().filter_map(keep).collect())
 }
 
-/// Decodes the escape sequences of one encoding, with bytes taken for UTF-8 and for Latin-1; `None` if there are none.
+/// Decodes the escape sequences of one encoding twice: with bytes read as UTF-8, and as Latin-1. `None` if nothing
+/// changes.
 fn decode(text: &str, introducer: char, parse: ParseSequence) -> Option<[String; 2]> {
     let mut utf8 = Vec::new();
     let mut latin1 = String::new();
@@ -309,7 +312,7 @@ fn percent(text: &str) -> Option<(usize, Decoded)> {
 
 /// `&quot;`, `&#65;`, `&#x41;`.
 fn entity(text: &str) -> Option<(usize, Decoded)> {
-    /// The longest name of HTML has 31 characters.
+    /// The longest name of an HTML entity has 31 characters.
     const MAX_LEN: usize = 33;
     let end = text.bytes().take(MAX_LEN).position(|byte| byte == b';')?;
     let name = text[1..end].to_ascii_lowercase();
@@ -330,7 +333,7 @@ fn entity(text: &str) -> Option<(usize, Decoded)> {
     Some((end + 1, decoded))
 }
 
-/// `\u0041`, `\u{41}`, `\U00000041`, `\x41`, `\N{LATIN SMALL LETTER A}`, perhaps converted to upper case.
+/// `\u0041`, `\u{41}`, `\U00000041`, `\x41`, `\N{LATIN SMALL LETTER A}`, also if converted to upper case.
 fn escape(text: &str) -> Option<(usize, Decoded)> {
     let kind = text[1..].chars().next()?;
     let digits = |range: std::ops::Range<usize>| text.get(range).and_then(hex);

@@ -21,11 +21,11 @@ use serde_json::value::RawValue;
 use super::redaction::SentValues;
 use crate::field_error::{FieldError, FieldErrors, MAX_FIELD_ERRORS, json_pointer};
 
-/// The maximum length of a path: a configuration has 64 levels at most, and is a field itself.
+/// The maximum number of parts of a path: the name of a field, and 64 levels of nesting inside it.
 const MAX_PATH_PARTS: usize = 65;
 
-/// The maximum length of one part of a path, in bytes. JSON pointers cut longer keys, and a value that is cut would not be
-/// recognized.
+/// The maximum length of one part of a path, in bytes. [`json_pointer`] truncates longer keys, and a truncated value could
+/// not be found among the values that were sent.
 const MAX_PART_BYTES: usize = 100;
 
 /// The maximum length of an array index. A longer number may be a value.
@@ -36,8 +36,7 @@ const SCHEMA_ROOT: &str = "$";
 
 /// A parsed body of an error response.
 ///
-/// Its strings are Airbyte's and may repeat what was sent, so they are available redacted only, and there
-/// is no telling `Debug`.
+/// Airbyte's strings may repeat values that were sent. So they can only be read redacted, and `Debug` omits them.
 #[derive(Default)]
 pub struct ErrorBody {
     /// Candidates for the message, the most specific first.
@@ -48,17 +47,17 @@ pub struct ErrorBody {
 /// An invalid field, as Airbyte reports it.
 struct ReportedError {
     path: Vec<String>,
-    /// Whether the path may start with the names of a method and its parameter, as Micronaut's do.
+    /// Whether the path may start with the names of a method and its parameter, as in Micronaut's responses.
     may_have_prefix: bool,
     message: Option<String>,
-    /// What is wrong in other words, by the type of the error.
+    /// Our description of the error's type, used if the message is withheld.
     summary: Option<&'static str>,
 }
 
-/// What an error response may show to the caller.
+/// The part of an error response that may be shown to the caller.
 #[derive(Default, PartialEq, Eq)]
 pub struct Rejection {
-    /// What is wrong in general.
+    /// The message.
     pub message: Option<String>,
     /// Invalid fields of the body.
     pub errors: FieldErrors,
@@ -85,7 +84,7 @@ impl fmt::Debug for Rejection {
 }
 
 impl ErrorBody {
-    /// Parses a body. One of an unknown shape is empty.
+    /// Parses a body. A body of an unknown shape results in an empty value.
     ///
     /// Takes time and memory proportional to the length.
     #[must_use]
@@ -150,7 +149,7 @@ impl ErrorBody {
             .filter_map(|item| ReportedError::parse(item, false));
         let violations = body.validation_errors.into_iter().flat_map(list);
         let violations = violations.filter_map(|item| ReportedError::parse(item, true));
-        // One more than is shown, so that it is known that there are more.
+        // One more than is shown, so that the caller can be informed that the list is truncated.
         self.errors
             .extend(errors.chain(violations).take(MAX_FIELD_ERRORS + 1));
         if self.errors.is_empty()
@@ -160,8 +159,8 @@ impl ErrorBody {
         }
     }
 
-    /// Returns what may be shown: without strings that contain what was sent, and with the fields' names in
-    /// `POST /sources`. Of a path, the parts before one that contains what was sent.
+    /// Returns the part that may be shown. Strings that contain a value that was sent are withheld. Fields have their names in
+    /// `POST /sources`. A path ends before the first part that contains a value that was sent.
     pub(super) fn redact(&self, names: &FieldNames, sent: &SentValues) -> Rejection {
         Rejection {
             message: self
@@ -291,7 +290,7 @@ impl ReportedError {
 
     fn new(mut path: Vec<String>, message: impl Into<Option<String>>) -> Self {
         let mut message = message.into();
-        // The path of a missing property is that of its object.
+        // For a missing property, validators report the path of the object.
         let missing = message.as_deref().and_then(missing_property);
         if let Some(property) = missing.filter(|_| !path.is_empty()) {
             path.push(property.to_owned());
@@ -306,7 +305,7 @@ impl ReportedError {
     }
 }
 
-/// Returns what is wrong by the type of the error, which is pydantic's.
+/// Returns our description of a pydantic error type.
 fn summary(error_type: &str) -> Option<&'static str> {
     Some(match error_type {
         "missing" | "required" => "is required",
@@ -364,7 +363,7 @@ fn missing_property(message: &str) -> Option<&str> {
     networknt.or(python)
 }
 
-/// Parses a path: a list of keys and indexes, or a string in any of the usual notations. `body` is not part of it.
+/// Parses a path: a list of keys and indexes, or a string in any notation of [`split_path`]. A leading `body` is removed.
 fn parse_path(path: &RawValue) -> Vec<String> {
     let mut parts: Vec<String> = if path.get().starts_with('[') {
         let key_or_index = |part: &RawValue| string(part).or_else(|| number(part));

@@ -1,4 +1,4 @@
-//! Which failed calls are retried, and when.
+//! The retry policy: which failed calls are retried, and the wait before each retry.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,20 +8,21 @@ use tokio::time::sleep;
 use super::error::AirbyteError;
 use crate::invocation::Invocation;
 
-/// The maximum number of requests for one call.
+/// The maximum number of requests for one call: the first one and two retries.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// The upper bound of the first wait, which is random (full jitter). It doubles with each further one.
+/// The upper bound of the wait before the first retry. The wait is random (full jitter), and its bound doubles with each
+/// retry.
 const INITIAL_BACKOFF: Duration = Duration::from_millis(100);
 
-/// The maximum time that one invocation waits, for all of its calls together. Lambda bills waiting, and an instance that
-/// waits serves no other request.
+/// The maximum total wait of one invocation, over all of its calls. Lambda bills the time of a wait, and the instance serves
+/// no other request meanwhile.
 const MAX_TOTAL_WAIT: Duration = Duration::from_secs(2);
 
-/// The minimum time that must be left after a wait, so that the retry can succeed.
+/// The minimum time between the end of a wait and the deadline. With less, the retry would probably time out.
 const MIN_TIME_FOR_RETRY: Duration = Duration::from_millis(250);
 
-/// Whether a request may be sent again.
+/// The kind of a call, which determines the errors after which it may be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RetryPolicy {
     /// Idempotent: retrying has no further effect.
@@ -31,7 +32,7 @@ pub(super) enum RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Whether a request that failed with `error` may be sent again, and may succeed then.
+    /// Whether a request that failed with `error` may be retried, and a retry can succeed.
     fn is_retryable(self, error: &AirbyteError) -> bool {
         match (error, self) {
             (AirbyteError::Connect(_) | AirbyteError::ConnectTimeout, _)
@@ -40,16 +41,20 @@ impl RetryPolicy {
                 matches!(response.status, 429 | 502..=504)
             }
             (AirbyteError::Status(response), Self::NonIdempotent) => response.status == 429,
-            // TLS, because a certificate does not become valid within a second.
+            // Not after a TLS error, because an invalid certificate does not become valid within a second.
             (AirbyteError::ConnectionLost(_), Self::NonIdempotent)
-            | (AirbyteError::Tls(_) | AirbyteError::Timeout | AirbyteError::InvalidResponse, _) => {
-                false
-            }
+            | (
+                AirbyteError::InvalidRequest
+                | AirbyteError::Tls(_)
+                | AirbyteError::Timeout
+                | AirbyteError::InvalidResponse,
+                _,
+            ) => false,
         }
     }
 }
 
-/// The attempts of one call.
+/// The state of the retries of one call.
 pub(super) struct Attempts {
     policy: RetryPolicy,
     count: u32,
@@ -57,7 +62,7 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// Starts with the first attempt.
+    /// Creates the state for the first attempt.
     pub(super) fn new(policy: RetryPolicy) -> Self {
         Self {
             policy,
@@ -66,8 +71,12 @@ impl Attempts {
         }
     }
 
-    /// Waits before the next attempt: as long as Airbyte asks, or else for the backoff. Returns at once an error that cannot
-    /// be retried, or not after an acceptable wait.
+    /// Waits before the next attempt: for the time in `Retry-After`, or else for a random backoff.
+    ///
+    /// # Errors
+    ///
+    /// Returns `error` without waiting if the call must not be retried: the policy does not allow it, all attempts are used
+    /// up, or the wait exceeds [`MAX_TOTAL_WAIT`] or leaves less than [`MIN_TIME_FOR_RETRY`].
     pub(super) async fn next(
         &mut self,
         error: AirbyteError,
@@ -91,7 +100,8 @@ impl Attempts {
     }
 }
 
-/// Parses the header `Retry-After`: seconds or an HTTP date (RFC 9110, section 10.2.3). A date in the past is no wait.
+/// Parses the header `Retry-After`: seconds or an HTTP date (RFC 9110, section 10.2.3). A date in the past results in
+/// a wait of zero.
 pub(super) fn parse_retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u32>() {
@@ -197,6 +207,7 @@ mod tests {
             (AirbyteError::ConnectTimeout, both),
             (status(429), both),
             (AirbyteError::ConnectionLost("x".into()), idempotent_only),
+            (AirbyteError::InvalidRequest, neither),
             (AirbyteError::Tls(tls), neither),
             (AirbyteError::Timeout, neither),
             (AirbyteError::InvalidResponse, neither),

@@ -1,4 +1,4 @@
-//! A source to create, in terms of this API.
+//! A source to create. Fields have their names in `POST /sources`.
 
 use serde_json::value::RawValue;
 use uuid::Uuid;

@@ -1,16 +1,16 @@
-//! The pause after rejections.
+//! The backoff after rejections of the credential.
 
 use time::{Duration, OffsetDateTime};
 
-/// The pause after the second rejection in a row; it doubles with each further one.
+/// The pause after the second consecutive rejection; it doubles with each further one.
 const INITIAL_BACKOFF: Duration = Duration::milliseconds(500);
 
 /// The maximum pause after a rejection.
 const MAX_BACKOFF: Duration = Duration::seconds(30);
 
-/// Counts rejections in a row, with an exponential backoff.
+/// An exponential backoff after consecutive rejections.
 ///
-/// By the wall clock, because the monotonic clock may stop while Lambda freezes the process between two requests.
+/// It uses the wall clock, because the monotonic clock may stop while Lambda freezes the process between two requests.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     rejections: u32,
@@ -18,7 +18,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// Whether the pause after the last rejection has not passed. If the clock was set back, it has.
+    /// Whether the pause after the last rejection lasts at `now`. If the clock was set back since, the pause is over.
     pub(super) fn is_active(&self, now: OffsetDateTime) -> bool {
         self.until
             .is_some_and(|until| now < until && until - now <= MAX_BACKOFF)

@@ -7,10 +7,10 @@ use time::OffsetDateTime;
 
 use crate::airbyte::token::unverified_expiry;
 
-/// The maximum time before its expiry at which a token is replaced, so that it does not expire during a call.
+/// The maximum time between the replacement of a token and its expiry. The margin keeps tokens from expiring during a call.
 const MAX_MARGIN: time::Duration = time::Duration::MINUTE;
 
-/// When a token is to be replaced, and when it expires.
+/// The time from which a token is replaced, and the time at which it expires.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lifetime {
     refresh_at: OffsetDateTime,
@@ -18,8 +18,8 @@ pub(super) struct Lifetime {
 }
 
 impl Lifetime {
-    /// Returns the lifetime of a token that was issued at `now`, or `None` if it is unknown. The token's own expiry takes
-    /// precedence over `expires_in`, because Airbyte's `expires_in` has been wrong.
+    /// Returns the lifetime of a token that was issued at `now`; `None` if it is unknown. The claim `exp` of the token takes
+    /// precedence over `expires_in`, because Airbyte has returned a wrong `expires_in`.
     pub(super) fn new(
         token: &SecretString,
         expires_in: Option<Duration>,
@@ -35,7 +35,7 @@ impl Lifetime {
         })
     }
 
-    /// Whether the token is to be replaced.
+    /// Whether the token must be replaced.
     pub(super) fn is_due_at(&self, now: OffsetDateTime) -> bool {
         now >= self.refresh_at
     }

@@ -4,11 +4,11 @@
 //! | --- | --- |
 //! | `store` | the cache, and the calls that carry the organization's token |
 //! | `secret` | the formats of the secret's value |
-//! | `lifetime` | when an application's token is exchanged again |
-//! | `backoff` | the pause after rejections |
+//! | `lifetime` | the expiry of an application's token, and the time of its replacement |
+//! | `backoff` | the backoff after rejections |
 //! | [`secrets_manager`] | the client for AWS Secrets Manager |
 //!
-//! [`mint`](crate::mint) makes the calls. What an error means for a caller is decided in [`crate::problem`].
+//! [`mint`](crate::mint) makes the calls. [`crate::problem`] maps the errors to the caller's response.
 
 mod backoff;
 mod lifetime;

@@ -24,7 +24,7 @@ const AMBIGUOUS: SecretError = SecretError::Malformed(
     "it has an organization_token and a client_id or client_secret; keep one of the two",
 );
 
-/// What the secret holds.
+/// The credential in the secret.
 #[derive(Debug)]
 pub enum Credential {
     /// An organization token.
@@ -85,7 +85,7 @@ impl Credential {
         }
     }
 
-    /// What it is, in words.
+    /// The kind of the credential, for messages.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -121,7 +121,8 @@ fn is_quoted(value: &str) -> bool {
         .any(|quote| value.len() > 1 && value.starts_with(*quote) && value.ends_with(*quote))
 }
 
-/// Returns a token that can be sent in a header. Quotes and braces are remains of a shell's or of JSON's syntax.
+/// Returns a token that can be sent in a header. Quotes and braces are rejected, because they are left over from the syntax of a
+/// shell or of JSON.
 fn organization_token(text: &str) -> Option<SecretString> {
     let text = text.trim();
     let is_valid = |b: u8| b.is_ascii_graphic() && !b"\"'`{}".contains(&b);

@@ -47,7 +47,7 @@ pub enum SecretError {
         /// What it means.
         reason: ServiceErrorReason,
     },
-    /// Secrets Manager returned something that is not documented.
+    /// The response of Secrets Manager could not be parsed.
     #[error("Secrets Manager returned an invalid response")]
     InvalidResponse(#[source] Box<dyn Error + Send + Sync>),
     /// The value has none of the three formats.
@@ -144,7 +144,7 @@ impl ServiceErrorReason {
         }
     }
 
-    /// What the reason adds to the code, with a separator.
+    /// Returns the text that follows the code in an error message, with its separator.
     fn clause(self) -> &'static str {
         match self {
             Self::NotFound => ": no such secret in this account and region",

@@ -1,12 +1,17 @@
 //! The cached credential, and the calls that carry the organization's token.
 //!
-//! The secret is read during init. It is read again when it is older than its time to live, and at once when Airbyte rejects
-//! the credential, so that a rotation needs no new deployment. While Secrets Manager fails, the cached value is used. A lock
-//! is held during each refresh, so that there is only one at a time.
+//! The secret is read during init. It is read again when it is older than its time to live, and immediately when Airbyte
+//! rejects the credential, so that a rotation needs no new deployment. While Secrets Manager fails, the cached value is used.
+//! After a rotation, the old token is used while the exchange of the new application fails. A lock is held during each
+//! refresh, so that there is only one at a time.
 //!
-//! A 401 rejects the credential. A 403 may instead be about one request, for example about its user. It rejects the
-//! credential only until Airbyte has accepted the credential once, and never on a create, which may be denied because of its
-//! template. A 401 to a token that has expired rejects the token alone.
+//! Meaning of an error response:
+//!
+//! - 401: Airbyte rejects the credential. Exception: if the application's token expired during the call, Airbyte rejects the
+//!   token only.
+//! - 403 to a mint: Airbyte rejects the credential if it has never accepted it. After that, the 403 is about the request,
+//!   for example about its user.
+//! - 403 to a create: it is always about the request, for example about its template.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +29,10 @@ use super::secrets_manager::{SecretError, SecretsManager};
 use crate::airbyte::{Airbyte, AirbyteError};
 use crate::invocation::Invocation;
 
-/// The timeout of a read of the secret while a value is cached.
+/// The timeout of reading the secret, if a value is cached.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The time after a failed read of the secret before the next one, while a value is cached.
+/// The time between a failed read of the secret and the next one, if a value is cached.
 const REFRESH_COOLDOWN: Duration = Duration::from_secs(30);
 
 /// The organization's credential, cached for as long as it is valid.
@@ -48,7 +53,7 @@ pub enum CredentialError {
     /// Airbyte rejects the credential, even after a fresh read of the secret.
     #[error("credential rejected")]
     Rejected,
-    /// The exchange of an application's ID and secret failed for another reason.
+    /// The exchange of an application's ID and secret failed, but Airbyte did not reject the application.
     #[error("failed to exchange the application's secret")]
     Exchange(#[source] AirbyteError),
 }
@@ -65,21 +70,22 @@ impl CredentialError {
     }
 }
 
-/// What a 403 to a call is about.
+/// The possible reasons of a 403 to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denial {
-    /// The credential, until Airbyte has accepted it once; the request, after that.
+    /// The credential, until Airbyte has accepted it once. After that, only the request.
     CredentialOrRequest,
-    /// The request.
+    /// Only the request.
     Request,
 }
 
-/// The token that calls for the organization carry. A clone is the same token; one with an equal value may not be.
+/// The organization's token. Tokens are compared by identity: a clone is the same token, and a new token is another one even
+/// if its value is equal.
 #[derive(Debug, Clone)]
 struct OrganizationToken(Arc<SecretString>);
 
 impl OrganizationToken {
-    fn is(&self, other: &Self) -> bool {
+    fn is_same_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
@@ -91,16 +97,19 @@ struct Cache {
     failed_at: Option<OffsetDateTime>,
     /// While it is active, requests fail without a call to Airbyte.
     unauthorized: Backoff,
-    /// While it is active, a 403 does not cause a read of the secret. Calls are made, because they may be for other users.
+    /// While it is active, a 403 does not cause a read of the secret. Calls are still made, because other users may be
+    /// allowed.
     forbidden: Backoff,
 }
 
-/// A credential, with the token that is used for it.
+/// A credential and its token.
 #[derive(Debug)]
 struct CachedSecret {
     credential: Credential,
     read_at: OffsetDateTime,
     token: Option<CachedToken>,
+    /// The token of the credential before the rotation, until there is a token of this one.
+    old_token: Option<CachedToken>,
     /// Whether Airbyte has accepted the credential, and has not returned 401 since.
     is_accepted: bool,
 }
@@ -108,7 +117,7 @@ struct CachedSecret {
 #[derive(Debug)]
 struct CachedToken {
     token: OrganizationToken,
-    /// `None` for an organization token, which the secret holds as it is.
+    /// `None` for an organization token that the secret contains: its lifetime is unknown.
     lifetime: Option<Lifetime>,
 }
 
@@ -131,24 +140,25 @@ impl CredentialStore {
         }
     }
 
-    /// Reads the secret and exchanges an application, so that the first request finds a cached token.
+    /// Reads the secret, and exchanges an application, so that the token is cached before the first request.
     ///
     /// # Errors
     ///
-    /// The error has been logged, and the first request retries.
+    /// Fails if there is no usable token. The first request tries again.
     pub async fn warm_up(&self, invocation: &Invocation) -> Result<(), CredentialError> {
         self.current_token(invocation).await.map(drop)
     }
 
-    /// Makes a call to Airbyte with the organization's token; `denial` is what a 403 is about. If Airbyte rejects the
-    /// credential, the secret is read again and the call is retried once: a call with a rejected credential was not processed.
+    /// Makes a call to Airbyte with the organization's token. `denial` states the possible reasons of a 403.
     ///
-    /// A token that expires during the call is replaced first, because its rejection is not that of the credential.
+    /// If Airbyte rejects the credential, the secret is read again, and the call is retried once, because a call with a
+    /// rejected credential was not processed. If the token expired during the call, it is replaced before that, and the call
+    /// is retried with the new token.
     ///
     /// # Errors
     ///
-    /// Fails with the [`CredentialError`] if there is no usable credential, and with the [`AirbyteError`] of the call
-    /// otherwise. That can be a 403, which then is about this one call.
+    /// Fails with a [`CredentialError`] if there is no usable credential, and otherwise with the [`AirbyteError`] of the
+    /// call. An [`AirbyteError`] with status 403 is about this request, not about the credential.
     pub async fn call<T, E>(
         &self,
         denial: Denial,
@@ -193,7 +203,7 @@ impl CredentialStore {
         }
     }
 
-    /// Returns the token to use now.
+    /// Returns the token for a new call.
     async fn current_token(
         &self,
         invocation: &Invocation,
@@ -206,8 +216,8 @@ impl CredentialStore {
         self.token(&mut cache, is_fresh, invocation).await
     }
 
-    /// Returns the token to use after Airbyte rejected `rejected`. The secret is read again, unless another call has already
-    /// replaced the token.
+    /// Returns the token for the retry of a call, after Airbyte rejected the token `rejected`. The secret is read again, unless
+    /// another call has already replaced that token.
     async fn refreshed_token(
         &self,
         cache: &mut Cache,
@@ -223,14 +233,15 @@ impl CredentialStore {
             }
             if let Some(secret) = &mut cache.secret {
                 secret.token = None;
+                secret.old_token = None;
             }
             self.read(cache, invocation.deadline(), invocation).await?;
         }
         self.token(cache, true, invocation).await
     }
 
-    /// Reads the secret again if it is older than its time to live. Returns whether it was read. A failure is not an error,
-    /// because the cached value is used.
+    /// Reads the secret again if it is older than its time to live, and returns whether it was read. If reading fails, the
+    /// cached value stays in use.
     async fn refresh_if_old(&self, cache: &mut Cache, invocation: &Invocation) -> bool {
         let cooldown = REFRESH_COOLDOWN.min(self.secret_ttl);
         if !cache.has_old_secret(self.secret_ttl) || cache.is_cooling_down(cooldown) {
@@ -269,8 +280,8 @@ impl CredentialStore {
         }
     }
 
-    /// Returns the cached token, or a new one. The secret is read if there is none, and once more if Airbyte rejects the
-    /// exchange and the secret is not fresh.
+    /// Returns the cached token, or a new one. The secret is read if none is cached. It is also read, once, if Airbyte rejects
+    /// the application; `is_fresh` means that it was just read.
     async fn token(
         &self,
         cache: &mut Cache,
@@ -293,7 +304,7 @@ impl CredentialStore {
         }
     }
 
-    /// Returns the cached token of a secret, or a new one if it is due.
+    /// Returns the cached token of a secret, or a new one if there is none or it is due for replacement.
     async fn token_of(
         &self,
         secret: &mut CachedSecret,
@@ -322,6 +333,7 @@ impl CredentialStore {
             token: token.clone(),
             lifetime,
         });
+        secret.old_token = None;
         Ok(token)
     }
 
@@ -355,7 +367,7 @@ impl Cache {
         })
     }
 
-    /// Whether the last read has failed within the cooldown. If the clock was set back, it has not.
+    /// Whether a read failed within the cooldown. If the clock was set back since, the cooldown is over.
     fn is_cooling_down(&self, cooldown: Duration) -> bool {
         let cooldown = cooldown.try_into().unwrap_or(time::Duration::MAX);
         self.failed_at.is_some_and(|failed_at| {
@@ -364,7 +376,7 @@ impl Cache {
         })
     }
 
-    /// Caches a credential that was just read. One that has not changed keeps its token and its acceptance.
+    /// Caches a credential that was just read. If it has not changed, its token and its acceptance are kept.
     fn put(&mut self, credential: Credential, read_at: OffsetDateTime) {
         self.failed_at = None;
         match &mut self.secret {
@@ -373,10 +385,12 @@ impl Cache {
                 if secret.is_some() {
                     info!("the organization's secret has changed");
                 }
+                let old_token = secret.take().and_then(|old| old.token.or(old.old_token));
                 *secret = Some(CachedSecret {
                     credential,
                     read_at,
                     token: None,
+                    old_token,
                     is_accepted: false,
                 });
                 self.unauthorized = Backoff::default();
@@ -385,24 +399,24 @@ impl Cache {
         }
     }
 
-    /// The secret of this token, unless the token has been replaced.
+    /// Returns the secret of this token; `None` if the token has been replaced.
     fn secret_of(&mut self, token: &OrganizationToken) -> Option<&mut CachedSecret> {
         self.secret.as_mut().filter(|secret| {
             let cached = secret.token.as_ref();
-            cached.is_some_and(|cached| cached.token.is(token))
+            cached.is_some_and(|cached| cached.token.is_same_as(token))
         })
     }
 
-    /// Whether there is another token than this one.
+    /// Whether another token is cached in place of this one.
     fn is_replaced(&self, token: &OrganizationToken) -> bool {
         let cached = self
             .secret
             .as_ref()
             .and_then(|secret| secret.token.as_ref());
-        cached.is_some_and(|cached| !cached.token.is(token))
+        cached.is_some_and(|cached| !cached.token.is_same_as(token))
     }
 
-    /// Whether this token has not been replaced, and has expired.
+    /// Whether this token has expired; `false` if it has been replaced.
     fn has_expired(&mut self, token: &OrganizationToken, now: OffsetDateTime) -> bool {
         let secret = self.secret_of(token);
         let cached = secret.and_then(|secret| secret.token.as_ref());
@@ -410,7 +424,8 @@ impl Cache {
         lifetime.is_some_and(|lifetime| lifetime.is_expired_at(now))
     }
 
-    /// Returns whether a call that failed with this status was rejected because of the credential.
+    /// Returns how a call that failed with this status rejects the credential; `None` if the failure is not about the
+    /// credential. A 401 ends the acceptance of the credential.
     fn rejection(
         &mut self,
         token: &OrganizationToken,
@@ -453,8 +468,13 @@ impl Cache {
 }
 
 impl CachedSecret {
-    /// Returns the token to use after a failed exchange: the cached one until it expires, unless Airbyte rejects the
-    /// application.
+    /// Returns the token to use after a failed exchange: the cached one, or that of the credential before the rotation, until
+    /// it expires.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`CredentialError::Rejected`] if Airbyte rejects the application, and with [`CredentialError::Exchange`]
+    /// if there is no token that is still valid.
     fn token_without_exchange(
         &self,
         error: AirbyteError,
@@ -464,7 +484,7 @@ impl CachedSecret {
         if error.rejects_client() && !may_be_transient {
             return Err(CredentialError::Rejected);
         }
-        match &self.token {
+        match self.token.as_ref().or(self.old_token.as_ref()) {
             Some(cached)
                 if !cached
                     .lifetime

@@ -1,8 +1,8 @@
-//! A connection opened before the first request needs it.
+//! A connection that is opened before the first request needs it.
 //!
-//! Opening one takes round trips (DNS, TCP, TLS) that can pass while the secret is being read. reqwest opens connections
-//! for requests only, so a request is begun, and given up as soon as it has asked for its connection: nothing of it is
-//! sent, and the connection waits for the first real one.
+//! Opening a connection takes several round trips (DNS, TCP, TLS), which can overlap with reading the secret. reqwest opens
+//! connections for requests only. So a request is started, and dropped as soon as it has asked the connector for a
+//! connection. Nothing of it is sent, and the first real request uses the connection.
 
 use std::any::Any;
 use std::future::{Future, pending};
@@ -21,7 +21,7 @@ use url::Url;
 
 use super::timeouts::{CONNECT_TIMEOUT, POOL_IDLE_TIMEOUT};
 
-/// Opens one connection ahead, for the client that this is the connector layer of.
+/// A connector layer that can open one connection of its client in advance.
 #[derive(Debug, Clone, Default)]
 pub struct Preconnect(Arc<Mutex<Slot>>);
 
@@ -29,21 +29,21 @@ pub struct Preconnect(Arc<Mutex<Slot>>);
 enum Slot {
     #[default]
     Empty,
-    /// The next connection that is asked for is to be opened and kept.
+    /// The next connection that the client asks for will be opened and kept.
     Armed,
-    /// It is being opened, or open: an `Opening<C>`, whose `C` reqwest does not name.
+    /// The connection is open or being opened: an `Opening<C>`. It is boxed, because reqwest does not export the type `C`.
     Taken(Box<dyn Any + Send>),
 }
 
-/// The connection and when it was ready, unless that failed.
+/// The task that opens the connection. It returns the connection and the time when it was ready; `None` if opening failed.
 type Opening<C> = JoinHandle<Option<(C, SystemTime)>>;
 
 impl Preconnect {
-    /// Begins to open a connection of `client` to `url`. Nothing waits for it, and if it fails nothing is said: the first
-    /// request opens its own then.
+    /// Starts to open a connection of `client` to `url`, without waiting for it. Errors are ignored, because the first request
+    /// then opens its own connection.
     pub fn open(&self, client: &reqwest::Client, url: &Url) {
         *self.slot() = Slot::Armed;
-        // One poll is enough for it to ask for a connection.
+        // The first poll already asks for a connection.
         let _ = client.get(url.clone()).send().now_or_never();
         let mut slot = self.slot();
         if matches!(*slot, Slot::Armed) {
@@ -67,7 +67,7 @@ impl<S> Layer<S> for Preconnect {
     }
 }
 
-/// A connector that hands out the connection that was opened ahead, and opens all others itself.
+/// A connector that returns the connection that was opened in advance, and opens all others itself.
 #[derive(Debug, Clone)]
 pub struct PreconnectService<S> {
     connector: S,
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_request_uses_the_connection_that_was_opened_ahead() {
+    async fn first_request_uses_preopened_connection() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
         let preconnect = Preconnect::default();
@@ -142,23 +142,23 @@ mod tests {
         preconnect.open(&client, &url);
         let (mut connection, _) = listener.accept().await.unwrap();
         let request = client.post(url.join("real").unwrap()).send();
-        let (answer, request) = tokio::join!(request, respond_to_one(&mut connection));
-        assert_eq!(answer.unwrap().status(), 204);
+        let (response, request) = tokio::join!(request, respond_to_one(&mut connection));
+        assert_eq!(response.unwrap().status(), 204);
         assert!(
             request.starts_with("POST /real "),
             "nothing was sent before: {request}"
         );
 
-        let (answer, _) = tokio::join!(client.get(url).send(), respond_to_one(&mut connection));
+        let (response, _) = tokio::join!(client.get(url).send(), respond_to_one(&mut connection));
         assert_eq!(
-            answer.unwrap().status(),
+            response.unwrap().status(),
             204,
-            "and it is kept like any other"
+            "the connection stays in the pool"
         );
     }
 
     #[tokio::test]
-    async fn where_none_could_be_opened_ahead_the_first_request_opens_its_own() {
+    async fn opens_connection_if_preconnect_failed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let url = Url::parse(&format!("http://{address}/")).unwrap();
@@ -174,7 +174,7 @@ mod tests {
             let (mut connection, _) = listener.accept().await.unwrap();
             respond_to_one(&mut connection).await
         };
-        let (answer, _) = tokio::join!(client.get(url).send(), server);
-        assert_eq!(answer.unwrap().status(), 204);
+        let (response, _) = tokio::join!(client.get(url).send(), server);
+        assert_eq!(response.unwrap().status(), 204);
     }
 }

@@ -1,7 +1,7 @@
 //! API Gateway events: HTTP requests in payload format 2.0.
 //!
-//! The event's types are those of `lambda_http`. Its own conversion panics on a URL that it cannot parse and on a body
-//! that is not base64 although the event says so; this one returns an error.
+//! The event's types are those of `lambda_http`. Its own conversion panics on a URL that it cannot parse, and on a body
+//! that the event declares as base64 and that is not. This conversion returns an error instead.
 //! Source: AWS, "Create AWS Lambda proxy integrations for HTTP APIs".
 
 use base64::Engine as _;
@@ -42,7 +42,7 @@ impl From<EventError> for Problem {
 
 /// Parses an event into an HTTP request with its [`RequestContext`].
 pub fn parse(event: &RawValue) -> Result<Request, EventError> {
-    // `HeaderMap` panics beyond 32,768 headers. API Gateway sends no such event, but whoever may invoke the function can.
+    // `HeaderMap` panics beyond 32,768 headers. API Gateway sends no such event, but a principal that may invoke the function can.
     std::panic::catch_unwind(|| convert(event)).unwrap_or(Err(EventError::NotHttp))
 }
 

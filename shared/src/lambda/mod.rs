@@ -1,6 +1,6 @@
-//! The Lambda runtime: events in, responses out, panics. No other module knows Lambda.
+//! The loop of the Lambda runtime: it converts events to requests and responses to results, and catches panics.
 //!
-//! A client's mistake never becomes a failed invocation, and a panic never reaches the caller as anything but a problem.
+//! An invalid event or request results in a problem, not in a failed invocation. So does a panic.
 
 pub mod event;
 
@@ -104,7 +104,7 @@ where
     to_event(response)
 }
 
-/// Returns API Gateway's ID of the request, which its access log has.
+/// Returns API Gateway's ID of the request, which is also in its access log.
 fn api_request_id(request: &Request) -> Option<&str> {
     match request.request_context_ref()? {
         RequestContext::ApiGatewayV2(context) => context.request_id.as_deref(),

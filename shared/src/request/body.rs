@@ -77,13 +77,13 @@ pub fn text(request: &Request, limit: usize) -> Result<&str, BodyError> {
 /// No `Debug`, because fields may contain secrets.
 pub struct JsonObject<'a> {
     fields: Vec<(String, &'a RawValue)>,
-    /// The keys that were asked for.
+    /// The keys that were taken, and so are not unknown fields.
     known: Vec<&'static str>,
     errors: FieldErrors,
 }
 
 impl<'a> JsonObject<'a> {
-    /// Parses a body that must be a JSON object; an empty one is an object without fields.
+    /// Parses a body, which must be a JSON object. An empty body counts as an object without fields.
     pub fn parse(text: &'a str) -> Result<Self, BodyError> {
         // JSON's whitespace (RFC 8259, section 2) is narrower than Unicode's.
         if text.trim_matches([' ', '\t', '\r', '\n']).is_empty() {
@@ -199,11 +199,11 @@ impl<'a> JsonObject<'a> {
         self.errors.append(errors);
     }
 
-    /// Returns the value that `build` makes of the fields, or all field errors, unknown fields included. `build` returns
-    /// `None` only for an absent field that is [required](Self::require).
+    /// Returns the value that `build` creates, or all field errors, unknown fields included. `build` must return `None` only if a
+    /// [required](Self::require) field is absent.
     pub fn build<T>(mut self, build: impl FnOnce() -> Option<T>) -> Result<T, BodyError> {
         for (key, _) in std::mem::take(&mut self.fields) {
-            // What is left of a known key is a duplicate, which is reported already.
+            // A known key that was not taken is a duplicate, which is reported already.
             if !self.known.contains(&key.as_str()) {
                 let error = FieldError::new(json_pointer([key.as_str()]), "unknown field");
                 if !self.errors.as_slice().contains(&error) {

@@ -1,8 +1,8 @@
-//! The caller, as API Gateway verified it.
+//! The caller that API Gateway verified.
 //!
-//! Identity is never taken from the body alone. A web app's user comes with a JWT that the API's authorizer verified; a
-//! trusted backend comes with an IAM signature that API Gateway verified, and names the user. Any other request is
-//! unauthenticated.
+//! The body alone never identifies the user. A web app's user is identified by a JWT that the API's authorizer verified. A
+//! trusted backend is identified by an IAM signature that API Gateway verified, and names the user in the body. Any other
+//! request is unauthenticated.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -23,16 +23,16 @@ pub const EXTERNAL_USER_ID: &str = "externalUserId";
 /// The maximum length of an external user ID, in characters.
 pub const MAX_LENGTH: usize = 256;
 
-/// The user, as the web app knows them; Airbyte keeps one workspace for each.
+/// The user's ID in the web app. Airbyte has one workspace for each user.
 ///
-/// 1 to [`MAX_LENGTH`] characters, none of them a control character, no leading or trailing whitespace or invisible
-/// character, so that no two users have IDs that look alike because of their ends. It is personal data: it has no
-/// `Display`, and its `Debug` does not show it.
+/// It has 1 to [`MAX_LENGTH`] characters without control characters. Leading and trailing whitespace and invisible characters
+/// are not allowed, because two different IDs could look alike. The ID is personal data: it has no `Display`, and its `Debug`
+/// does not show it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ExternalUserId(String);
 
 impl ExternalUserId {
-    /// Parses an ID; `None` if it violates the rule above.
+    /// Parses an ID; `None` if it is invalid.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let is_valid = !text.is_empty()
@@ -49,7 +49,8 @@ impl ExternalUserId {
         &self.0
     }
 
-    /// Returns the ID for logs: equal for equal users of one Airbyte organization, and not reversible without guessing.
+    /// Returns the ID for logs: a hash, equal for the same user of one Airbyte organization. It can only be reversed by
+    /// hashing possible IDs.
     #[must_use]
     pub fn log_id(&self, organization_id: Uuid) -> u32 {
         let digest = Sha256::new()
@@ -66,14 +67,14 @@ impl fmt::Debug for ExternalUserId {
     }
 }
 
-/// Whether nothing is visible of a character: whitespace, or what Unicode calls default ignorable (UAX #44), such as a
-/// zero-width space or a direction mark.
+/// Whether a character is invisible: whitespace, or a default ignorable code point (UAX #44), such as a zero-width space or a
+/// direction mark.
 fn is_blank(char: char) -> bool {
     char.is_whitespace() || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(char)
 }
 
-/// Whether a claim is a list or a map, which API Gateway prints as `[a b]` and `map[a:b]`. It may contain several IDs, and
-/// in another order for the same user.
+/// Whether a claim is a list or a map, which API Gateway passes as `[a b]` and `map[a:b]`. It may contain several IDs, in an
+/// order that may change.
 fn is_list_or_map(claim: &str) -> bool {
     claim.ends_with(']') && (claim.starts_with('[') || claim.starts_with("map["))
 }
@@ -118,7 +119,7 @@ pub enum UserIdError {
 }
 
 impl UserIdError {
-    /// Returns the field error that this is, if the body is what is invalid.
+    /// Returns the field error, if the error is in the body.
     #[must_use]
     pub fn field_error(self) -> Option<FieldError> {
         let detail: Cow<'static, str> = match self {

@@ -1,6 +1,6 @@
-//! What a request contains: the verified caller, the page's origin, the idempotency key, and the JSON body.
+//! The contents of a request: the verified caller, the page's origin, the idempotency key, and the JSON body.
 //!
-//! The modules read from [`lambda_http::Request`] and know nothing of responses.
+//! The modules read from [`lambda_http::Request`]. [`crate::problem`] maps their errors to responses.
 
 pub mod body;
 pub mod caller;
@@ -30,7 +30,7 @@ impl From<FieldErrors> for RequestError {
 }
 
 impl From<UserIdError> for RequestError {
-    /// An invalid field of the body counts as that.
+    /// Converts an error in the body's `externalUserId` to a field error.
     fn from(error: UserIdError) -> Self {
         match error.field_error() {
             Some(error) => FieldErrors::from_iter([error]).into(),

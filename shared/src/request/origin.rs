@@ -1,6 +1,6 @@
-//! Web origins (RFC 6454): which pages may use the API, and from which of them a request comes.
+//! Web origins (RFC 6454): the allowed origins, and the origin of a request.
 //!
-//! The functions check the `Origin` header themselves, because browsers alone enforce CORS.
+//! The functions check the `Origin` header themselves, because only browsers enforce CORS.
 
 use std::fmt;
 
@@ -8,13 +8,13 @@ use lambda_http::Request;
 use lambda_http::http::header::ORIGIN;
 use url::Url;
 
-/// The maximum length of an origin, in bytes: `https://`, a DNS name of 253 and a port fit.
+/// The maximum length of an origin, in bytes: the length of `https://`, a DNS name of 253 bytes, and a port, rounded up.
 const MAX_LENGTH: usize = 270;
 
-/// A validated web origin: `scheme://host[:port]` in the form in which browsers send it and pages see it
-/// (`location.origin`): lower case, IDN as punycode, no default port, nothing after the port.
+/// A validated web origin: `scheme://host[:port]` in the normalized form of browsers (`location.origin`): lower case, IDN as
+/// punycode, no default port, nothing after the port.
 ///
-/// Airbyte's widget compares `allowedOrigin` with the page's origin as strings, so only this form is sent to Airbyte.
+/// Only this form is sent to Airbyte, because Airbyte's widget compares `allowedOrigin` with the page's origin as strings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(String);
 
@@ -26,7 +26,7 @@ pub struct Origin(String);
 pub struct InvalidOrigin;
 
 impl Origin {
-    /// Parses an origin. Case and a default port are normalized. Anything else than scheme, host and port is rejected:
+    /// Parses an origin. Case and a default port are normalized. Anything other than scheme, host and port is rejected:
     /// user info, path, trailing slash, query, fragment, whitespace, `null`, `*`, lists.
     pub fn parse(text: &str) -> Result<Self, InvalidOrigin> {
         let is_plain = |b: u8| {

@@ -1,7 +1,8 @@
 //! The record of an `Idempotency-Key`: one source per user and key, for a day.
 //!
-//! The record is written before the source is created and settled afterwards. While its invocation runs, the create is
-//! under way; if that ends without settling it, the outcome is unknown. So a process that dies never frees a key.
+//! The record is written before the source is created, and settled with the outcome afterwards. While its invocation runs, the
+//! create is in progress. If the invocation ends without settling the record, the outcome is unknown. So a process that dies
+//! never frees a key.
 
 use std::time::{Duration, SystemTime};
 
@@ -46,7 +47,7 @@ pub struct CreatedSource {
     pub workspace_id: String,
 }
 
-/// A request with a key that may be processed, or that was.
+/// A request with a key that may be processed, or that was processed before.
 #[derive(Debug)]
 pub enum Begun<'a> {
     /// The key is new. The record must be settled.
@@ -55,7 +56,7 @@ pub enum Begun<'a> {
     Replay(CreatedSource),
 }
 
-/// The record of a create that is under way. Call one of its methods when the outcome is clear.
+/// The record of a create that is in progress. Call one of its methods when the create has ended.
 #[derive(Debug)]
 #[must_use = "the outcome of a record that is not settled is unknown"]
 pub struct Record<'a> {
@@ -70,7 +71,7 @@ pub enum IdempotencyError {
     /// The key was used with another body.
     #[error("key used with another body")]
     KeyReused,
-    /// A create with the key is under way.
+    /// A create with the key is in progress.
     #[error("create in progress")]
     InProgress,
     /// A create with the key has ended, and may have created a source.
@@ -88,8 +89,8 @@ impl IdempotencyRecords {
         Self { table }
     }
 
-    /// Begins a request with a key. `fingerprint` is what a repeated request must have in common with the first one; the
-    /// table contains a hash of it.
+    /// Begins a request with a key. `fingerprint` contains the values that must be equal in a repeated request; the table
+    /// contains a hash of them.
     ///
     /// Reserves time before the invocation's deadline for settling the record.
     pub async fn begin(

@@ -1,10 +1,12 @@
 //! The workspace lease: one first mint per user at a time.
 //!
-//! Airbyte creates a user's workspace at the first mint, without a lock: two first mints at one moment create two, after
-//! which all mints of that user fail. So a mint for a user that is not known to have a workspace holds a lease, and others
-//! wait for it. A lease ends with its mint; that of a holder that died ends when Lambda has certainly ended the holder.
+//! Airbyte creates a user's workspace at the first mint, without a lock: two concurrent first mints create two workspaces,
+//! after which all mints of that user fail. So a mint for a user who is not known to have a workspace holds a lease, and other
+//! mints for the user wait for it. A lease ends with its mint. If the process of the holder dies, the lease ends when Lambda has
+//! certainly ended the invocation.
 //!
-//! If the table fails, the mint continues without a lease, because a rare second workspace is better than no tokens.
+//! If the table fails, the mint continues without a lease, because a possible second workspace is a smaller failure than no
+//! tokens.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -85,12 +87,12 @@ impl WorkspaceLeases {
         }
     }
 
-    /// Returns the lease of a user's workspace. For a known user this makes no call or one, depending on whether this
-    /// instance knows it. If another invocation holds the lease, this waits until that has ended.
+    /// Returns the lease of a user's workspace. It makes no call to the table for a user whom this instance knows, and one call
+    /// for a user whom only the table knows. If another invocation holds the lease, it waits until that lease ends.
     ///
     /// # Errors
     ///
-    /// Fails if that does not happen before the invocation's deadline. A table that fails is not an error.
+    /// Fails if the other lease does not end before the invocation's deadline. A failure of the table is not an error.
     pub async fn acquire(
         &self,
         user: &ExternalUserId,

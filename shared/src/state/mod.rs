@@ -1,9 +1,9 @@
-//! The state table, in DynamoDB: what all instances of both functions must know of each other, so that nothing is created
-//! twice.
+//! The state table, in DynamoDB: the state that all instances of both functions share, so that no workspace and no source is
+//! created twice.
 //!
 //! | file | contents |
 //! | --- | --- |
-//! | [`table`] | the table and its items; no other file knows DynamoDB |
+//! | [`table`] | the client for DynamoDB, and the format of the items |
 //! | [`lease`] | the workspace lease: one first mint per user at a time |
 //! | [`idempotency`] | the record of an `Idempotency-Key`: one source per key |
 //!

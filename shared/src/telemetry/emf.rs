@@ -1,4 +1,4 @@
-//! CloudWatch's embedded metric format: metrics that CloudWatch reads from a log line.
+//! CloudWatch's embedded metric format: metrics that CloudWatch extracts from a log line.
 //!
 //! Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 

@@ -1,7 +1,7 @@
-//! What the functions print: JSON, one object per line, on standard output.
+//! The output of the functions: one JSON object per line, on standard output.
 //!
-//! [`log_request`] prints one line per request, which CloudWatch also reads as metrics (embedded metric format: no API
-//! calls); warnings and errors go through `tracing`. No line contains a token, a secret, a connection configuration, a
+//! [`log_request`] prints one line per request. CloudWatch extracts metrics from it (embedded metric format), so the functions
+//! make no API calls for metrics. Warnings and errors are logged with `tracing`. No line contains a token, a secret, a connection configuration, a
 //! claim or a header. The user appears as a short hash.
 
 mod emf;
@@ -75,7 +75,7 @@ fn level(lookup: impl Fn(&str) -> Option<String>) -> Result<LevelFilter, Telemet
         return Ok(LevelFilter::INFO);
     };
     match level.trim() {
-        // Lambda's own name for the highest level.
+        // Lambda's name for its highest level.
         level if level.eq_ignore_ascii_case("fatal") => Ok(LevelFilter::ERROR),
         level => level
             .parse()

@@ -27,7 +27,7 @@ pub struct RequestRecord<'a> {
     pub cold_start: bool,
     /// API Gateway's ID of the request.
     pub api_request_id: Option<&'a str>,
-    /// The invocation, with what happened upstream.
+    /// The invocation, with its records of upstream calls.
     pub invocation: &'a Invocation,
 }
 
@@ -35,7 +35,7 @@ pub struct RequestRecord<'a> {
 pub(super) fn print(record: &RequestRecord<'_>, function: &str) {
     if let Ok(mut line) = to_json(record, function, OffsetDateTime::now_utc()) {
         line.push(b'\n');
-        // There is nowhere to report a failure of standard output.
+        // A failure is ignored, because it could only be reported on standard output.
         let _ = std::io::stdout().lock().write_all(&line);
     }
 }
@@ -111,7 +111,7 @@ struct LogLine<'a> {
     function: &'a str,
     #[serde(flatten)]
     metrics: Values<'a>,
-    // Last, so that a reader can stop before it: `make dev` prints only what precedes it.
+    // The last field, because `make dev` prints only the fields before it.
     #[serde(rename = "_aws")]
     aws: Metadata<'a>,
 }
