@@ -25,6 +25,9 @@ pub(crate) struct SampleSizes {
     pub(crate) warm_invocations: u32,
 }
 
+/// The variable that adds columns for the other generation of Airbyte's API.
+const BENCH_AGENTS: &str = "BENCH_AGENTS";
+
 /// Every third round has a warm run.
 const ROUNDS_PER_WARM_RUN: u32 = 3;
 
@@ -66,12 +69,15 @@ struct Size {
 /// Measures all subjects and prints a table.
 pub(crate) fn run(programs: &Path, sizes: &SampleSizes) -> Result<()> {
     // The first one is the baseline of the ratios.
-    let subjects = [
+    let mut subjects = vec![
         Subject::floor(programs)?,
         Subject::mint_token(programs)?,
         Subject::create_source_with_token(programs)?,
         Subject::create_source_without_token(programs)?,
     ];
+    if std::env::var_os(BENCH_AGENTS).is_some() {
+        subjects.extend(Subject::with_agents_api(programs)?);
+    }
     let upstreams = Upstreams::start()?;
     // One start of each that is not counted, so that the programs are in the page cache.
     for subject in &subjects {
@@ -101,7 +107,10 @@ pub(crate) fn run(programs: &Path, sizes: &SampleSizes) -> Result<()> {
 
 fn measure(subject: &Subject, upstreams: &Upstreams, warm: Option<u32>) -> Result<Round> {
     let before = upstreams.traffic();
-    let (mut function, init) = Function::start(&subject.program, &upstreams.environment())?;
+    let mut environment = upstreams.environment();
+    let own = subject.environment.iter();
+    environment.extend(own.map(|&(name, value)| (name, value.to_owned())));
+    let (mut function, init) = Function::start(&subject.program, &environment)?;
     let first = function.invoke(&subject.event)?;
     let process = function.process();
     let cold = ColdStart {

@@ -4,7 +4,8 @@
 //! - `bench` starts and invokes them next to a function that does nothing, prints a table, and writes a chart of it to
 //!   `bench.svg` in the target directory. Not measured: TLS and the network (the fakes respond immediately, over plain
 //!   HTTP), and Lambda's own part of a cold start. `BENCH_ROUNDS` is the number of cold starts of each program,
-//!   `BENCH_WARM` the number of invocations in a warm run. With `BENCH_STATE_TABLE=1`, the functions have a state table.
+//!   `BENCH_WARM` the number of invocations in a warm run. With `BENCH_STATE_TABLE=1`, the functions have a state table;
+//!   `BENCH_AGENTS=1` adds columns for `AIRBYTE_API=agents`.
 //! - `bench leak` invokes each function 20,000 times for 5,000 users, and fails if memory or open files grow.
 //! - `bench load` floods the whole local stack, makes the Airbyte simulator fail for a part of the time, and fails if any
 //!   source is lost, duplicated, or in another user's workspace.

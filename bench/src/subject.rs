@@ -17,6 +17,8 @@ pub(crate) struct Subject {
     pub(crate) program: PathBuf,
     /// An event in payload format 2.0.
     pub(crate) event: Vec<u8>,
+    /// Environment variables in addition to those of all subjects.
+    pub(crate) environment: &'static [(&'static str, &'static str)],
     expected: Expected,
 }
 
@@ -33,6 +35,7 @@ impl Subject {
             name: "floor",
             program: programs.join("floor"),
             event: token_event(USER)?,
+            environment: &[],
             expected: Expected {
                 status: 200,
                 field: None,
@@ -46,6 +49,7 @@ impl Subject {
             name: "mint-token",
             program: programs.join("mint-token"),
             event: token_event(USER)?,
+            environment: &[],
             expected: Expected {
                 status: 200,
                 field: Some(("workspaceId", workspace_of(USER).to_string())),
@@ -65,11 +69,25 @@ impl Subject {
         Self::create_source("create-source, without token", programs, &source_body())
     }
 
+    /// The functions with the other generation of Airbyte's API.
+    pub(crate) fn with_agents_api(programs: &Path) -> Result<[Self; 2]> {
+        let mut mint_token = Self::mint_token(programs)?;
+        mint_token.name = "mint-token, agents";
+        let mut create_source = Self::create_source_without_token(programs)?;
+        create_source.name = "create-source, agents";
+        let mut subjects = [mint_token, create_source];
+        for subject in &mut subjects {
+            subject.environment = &[("AIRBYTE_API", "agents")];
+        }
+        Ok(subjects)
+    }
+
     fn create_source(name: &'static str, programs: &Path, body: &Value) -> Result<Self> {
         Ok(Self {
             name,
             program: programs.join("create-source"),
             event: source_event(USER, body)?,
+            environment: &[],
             expected: Expected {
                 status: 201,
                 field: Some(("workspace_id", workspace_of(USER).to_string())),

@@ -209,6 +209,28 @@ fn airbyte(request: &Request) -> Result<Response, Response> {
         .and_then(|value| value.strip_prefix("Bearer "))
         .ok_or_else(|| error(401))?;
     match (request.method.as_str(), request.path.as_str()) {
+        ("POST", "/api/v1/account/applications/widget-token") => {
+            if bearer != ORGANIZATION_TOKEN {
+                return Err(error(401));
+            }
+            request
+                .header("x-organization-id")
+                .ok_or_else(|| error(422))?;
+            field("allowed_origin")?;
+            let body = json!({ "token": opaque_token(field("workspace_name")?) });
+            Ok(Response::json(200, body.to_string()))
+        }
+        ("POST", "/api/v1/integrations/connectors") => {
+            let workspace = scoped_workspace(bearer).ok_or_else(|| error(401))?;
+            field("workspace_name")?;
+            let body = json!({
+                "id": "3f2c8a52-6b0e-4d54-8f8f-7b1f3a5d9c10",
+                "name": "Postgres",
+                "workspace_id": workspace,
+                "source_template_id": field("source_template_id")?,
+            });
+            Ok(Response::json(200, body.to_string()))
+        }
         ("POST", "/api/v1/embedded/widget_token") => {
             if bearer != ORGANIZATION_TOKEN {
                 return Err(error(401));
