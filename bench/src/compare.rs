@@ -25,8 +25,8 @@ pub(crate) struct SampleSizes {
     pub(crate) warm_invocations: u32,
 }
 
-/// The variable that adds columns for the other generation of Airbyte's API.
-const BENCH_AGENTS: &str = "BENCH_AGENTS";
+/// The variable that adds columns for the other generation of Airbyte's API, or selects it.
+pub(crate) const BENCH_AGENTS: &str = "BENCH_AGENTS";
 
 /// Every third round has a warm run.
 const ROUNDS_PER_WARM_RUN: u32 = 3;

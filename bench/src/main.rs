@@ -10,6 +10,7 @@
 //! - `bench load` floods the whole local stack, makes the Airbyte simulator fail for a part of the time, and fails if any
 //!   source is lost, duplicated, or in another user's workspace.
 //! - `bench load denied-user` calls the functions for a user whom Airbyte denies a token, and fails if any other user notices.
+//!   `BENCH_AGENTS=1` selects `AIRBYTE_API=agents`.
 //!
 //! The programs are expected in this program's directory. `make bench`, `make leak` and `make load` build them first.
 

@@ -217,8 +217,7 @@ fn airbyte(request: &Request) -> Result<Response, Response> {
                 .header("x-organization-id")
                 .ok_or_else(|| error(422))?;
             field("allowed_origin")?;
-            let body = json!({ "token": opaque_token(field("workspace_name")?) });
-            Ok(Response::json(200, body.to_string()))
+            mint(field("workspace_name")?)
         }
         ("POST", "/api/v1/integrations/connectors") => {
             let workspace = scoped_workspace(bearer).ok_or_else(|| error(401))?;
@@ -237,12 +236,7 @@ fn airbyte(request: &Request) -> Result<Response, Response> {
             }
             field("organizationId")?;
             field("allowedOrigin")?;
-            let user = field("externalUserId")?;
-            if user == DENIED_USER {
-                return Err(Response::json(403, r#"{"detail": "User is suspended"}"#));
-            }
-            let body = json!({ "token": opaque_token(user) });
-            Ok(Response::json(200, body.to_string()))
+            mint(field("externalUserId")?)
         }
         ("POST", "/api/v1/integrations/sources/") => {
             let workspace = scoped_workspace(bearer).ok_or_else(|| error(401))?;
@@ -259,6 +253,14 @@ fn airbyte(request: &Request) -> Result<Response, Response> {
         }
         _ => Err(error(404)),
     }
+}
+
+fn mint(user: &str) -> Result<Response, Response> {
+    if user == DENIED_USER {
+        return Err(Response::json(403, r#"{"detail": "User is suspended"}"#));
+    }
+    let body = json!({ "token": opaque_token(user) });
+    Ok(Response::json(200, body.to_string()))
 }
 
 /// Returns the workspace that a scoped token is valid for.

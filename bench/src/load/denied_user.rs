@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::compare::BENCH_AGENTS;
 use crate::function::Function;
 use crate::subject::{source_body, source_event, token_event};
 use crate::table::{Metric, Table};
@@ -116,6 +117,9 @@ fn run_one(programs: &Path, subject: &Subject, with_denied_user: bool) -> Result
     let upstreams = Upstreams::start()?;
     let mut environment = upstreams.environment();
     environment.push(("SECRET_TTL_SECONDS", SECRET_TTL.as_secs().to_string()));
+    if std::env::var_os(BENCH_AGENTS).is_some() {
+        environment.push(("AIRBYTE_API", "agents".to_owned()));
+    }
     let mut functions = Vec::new();
     for number in 0..INSTANCES {
         let (mut function, _) = Function::start(&programs.join(subject.name), &environment)?;
