@@ -1,31 +1,20 @@
 //! Region, credentials and HTTP connector for the clients of the AWS SDK.
 
-use std::time::Duration;
-
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_secretsmanager::config::IdentityCache;
-use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::retry::RetryConfig;
-use aws_smithy_types::timeout::TimeoutConfig;
-use aws_types::SdkConfig;
-use aws_types::app_name::AppName;
-use aws_types::region::Region;
 use bytes::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::http_client::{self, ReadError};
 
 /// The name of this program in the user agent, for the logs of AWS.
-const APP_NAME: &str = "airbyte-embedded-functions";
+pub const APP_NAME: &str = "airbyte-embedded-functions";
 
 /// Region and credentials, from the variables that Lambda sets.
 #[derive(Debug)]
@@ -57,33 +46,6 @@ impl AwsConfig {
             None,
             "environment",
         )
-    }
-
-    /// Returns what all SDK clients have in common. Each attempt ends after `attempt_timeout`; the first wait is at most
-    /// `initial_backoff`, and doubles.
-    #[must_use]
-    pub fn sdk_config(
-        &self,
-        http: impl HttpClient + 'static,
-        attempt_timeout: Duration,
-        initial_backoff: Duration,
-    ) -> SdkConfig {
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(attempt_timeout)
-            .build();
-        let mut config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .http_client(http)
-            .region(Region::new(self.region.clone()))
-            .credentials_provider(SharedCredentialsProvider::new(self.credentials()))
-            // The credentials never change, so there is nothing to cache.
-            .identity_cache(IdentityCache::no_cache())
-            .retry_config(RetryConfig::standard().with_initial_backoff(initial_backoff))
-            .timeout_config(timeouts)
-            // Responses are small, and the connector reads them whole within the timeout.
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        config.set_app_name(AppName::new(APP_NAME).ok());
-        config.build()
     }
 }
 

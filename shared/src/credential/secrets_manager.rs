@@ -5,13 +5,17 @@ use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::config::{self, HttpClient};
+use aws_sdk_secretsmanager::config::retry::RetryConfig;
+use aws_sdk_secretsmanager::config::timeout::TimeoutConfig;
+use aws_sdk_secretsmanager::config::{
+    AppName, HttpClient, IdentityCache, Region, StalledStreamProtectionConfig,
+};
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use secrecy::SecretString;
 use tokio::time::{Instant, timeout_at};
 
-use crate::aws::{AwsConfig, SdkConnector};
+use crate::aws::{APP_NAME, AwsConfig, SdkConnector};
 
 /// The timeout of one attempt; there are up to three.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -209,8 +213,20 @@ impl SecretsManager {
 /// Creates a client for Secrets Manager, with the credentials, the region and the endpoint in `aws`.
 #[must_use]
 pub fn client(aws: &AwsConfig, http: impl HttpClient + 'static) -> Client {
-    let config = aws.sdk_config(http, ATTEMPT_TIMEOUT, INITIAL_BACKOFF);
-    let mut config = config::Builder::from(&config);
+    let timeouts = TimeoutConfig::builder()
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .build();
+    let mut config = aws_sdk_secretsmanager::Config::builder()
+        .http_client(http)
+        .region(Region::new(aws.region.clone()))
+        .credentials_provider(aws.credentials())
+        // The credentials never change, so there is nothing to cache.
+        .identity_cache(IdentityCache::no_cache())
+        .retry_config(RetryConfig::standard().with_initial_backoff(INITIAL_BACKOFF))
+        .timeout_config(timeouts)
+        // Responses are small, and the connector reads them whole within the timeout.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    config.set_app_name(AppName::new(APP_NAME).ok());
     config.set_endpoint_url(aws.secrets_manager_endpoint.clone());
     Client::from_conf(config.build())
 }

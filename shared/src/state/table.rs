@@ -8,7 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{self, HttpClient};
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{
+    AppName, HttpClient, IdentityCache, Region, StalledStreamProtectionConfig,
+};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
@@ -17,7 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::aws::{AwsConfig, SdkConnector};
+use crate::aws::{APP_NAME, AwsConfig, SdkConnector};
 use crate::invocation::Invocation;
 use crate::request::caller::ExternalUserId;
 
@@ -337,8 +341,20 @@ impl StateTable {
 
 /// Creates a client for DynamoDB.
 fn client(aws: &AwsConfig, http: impl HttpClient + 'static) -> Client {
-    let config = aws.sdk_config(http, ATTEMPT_TIMEOUT, INITIAL_BACKOFF);
-    let mut config = config::Builder::from(&config);
+    let timeouts = TimeoutConfig::builder()
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .build();
+    let mut config = aws_sdk_dynamodb::Config::builder()
+        .http_client(http)
+        .region(Region::new(aws.region.clone()))
+        .credentials_provider(aws.credentials())
+        // The credentials never change, so there is nothing to cache.
+        .identity_cache(IdentityCache::no_cache())
+        .retry_config(RetryConfig::standard().with_initial_backoff(INITIAL_BACKOFF))
+        .timeout_config(timeouts)
+        // Responses are small, and the connector reads them whole within the timeout.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    config.set_app_name(AppName::new(APP_NAME).ok());
     config.set_endpoint_url(aws.dynamodb_endpoint.clone());
     Client::from_conf(config.build())
 }
