@@ -24,7 +24,7 @@ const CONCURRENT_CASES: usize = 4;
 /// A failure, with what is expected of each promise.
 struct Failure {
     name: &'static str,
-    /// `None` refuses connections.
+    /// `None` closes the port.
     kind: Option<FaultKind>,
     /// Whether the table is usable nevertheless.
     is_harmless: bool,

@@ -45,7 +45,7 @@ Everything runs. Open the demo page:
   API       {api}   POST /token, POST /sources
   Issuer    {issuer}   GET /token?sub=NAME signs anyone in
   Airbyte   {airbyte}   a simulator, called with AIRBYTE_API={generation}; GET /_sim/requests lists the requests
-  Secrets   {secrets_manager_url}   Secrets Manager, with the secret {SECRET_NAME}
+  Secrets   {secrets_manager_url}   Secrets Manager, with the secret {SECRET_NAME}, and DynamoDB, with the state table
 {note}
 A token for alice:
 
